@@ -1,0 +1,1 @@
+"""Drivers: the only place where sockets are opened, read and written."""

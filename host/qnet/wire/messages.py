@@ -1,0 +1,207 @@
+"""The messages between extension, native host, command line and helper: one set for stdio and control socket.
+
+Conversation (every message is one JSON object in one native-messaging frame, see ``framing``):
+
+1. → ``{"cmd": "hello", "id": 1, "version": 1, "client": "chromium"}``; ← ``{"ok": true, "id": 1, "hello": {…}}``
+2. → ``{"cmd": "connect", "id": 2}``; ← ``{"ok": true, "id": 2, "proxy": {…}, "status": {…}}``
+3. → ``{"cmd": "pac", "id": 3, "offset": 0}`` until ``offset + len(text) == size``; ← ``{"ok": true, "id": 3, "pac": {…}}``
+4. ← ``{"event": "status", "status": {…}}`` whenever the status changes, to every session that said hello
+5. → ``{"cmd": "disconnect", "id": 4}`` gives the lease back. So does closing the session.
+
+An error answers ``{"ok": false, "id": 4, "error": {"code", "message", "hint"}}``. Unknown fields are ignored, an
+unknown ``cmd`` is an error. The JSON Schema and the extension's types are generated from this file
+(``tools/generate.py``); a test fails when they drift.
+"""
+
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from qnet.wire.errors import Place, RemoteError
+
+PROTOCOL_VERSION = 1
+FEATURES = ("connect", "pac", "status-events")
+PAC_CHUNK = 256 * 1024
+"""Characters of PAC text in one message: with JSON escapes well below the browsers' 1 MiB."""
+
+
+class State(StrEnum):
+    """What the helper can do for a browser right now; it never claims more than is true."""
+
+    OFFLINE = "offline"
+    CALIBRATING = "calibrating"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+
+
+# ---- requests: tagged by "cmd" ---------------------------------------------------------------------------------
+
+
+class Request(msgspec.Struct, tag_field="cmd", kw_only=True, frozen=True):
+    """Any request; ``id`` comes back with the answer."""
+
+    id: int
+
+
+class Hello(Request, tag="hello"):
+    """Opens a session. ``client`` names the browser or ``cli``."""
+
+    version: int
+    client: str = ""
+
+
+class GetStatus(Request, tag="status"):
+    """Asks for the status once."""
+
+
+class Connect(Request, tag="connect"):
+    """Takes a lease on the tunnel: the helper builds a circuit and keeps it while any lease is held."""
+
+
+class Disconnect(Request, tag="disconnect"):
+    """Gives this session's lease back. Another session's lease is not touched."""
+
+
+class GetPac(Request, tag="pac"):
+    """Asks for the proxy auto-configuration from ``offset`` on, in characters."""
+
+    offset: int = 0
+
+
+class Stop(Request, tag="stop"):
+    """Ends the helper."""
+
+
+AnyRequest: TypeAlias = Hello | GetStatus | Connect | Disconnect | GetPac | Stop
+
+
+# ---- parts of answers ------------------------------------------------------------------------------------------
+
+
+class ErrorInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What went wrong, where, and what to do; ``code`` is stable and never translated."""
+
+    code: str
+    message: str
+    hint: str = ""
+    place: Place | None = None
+
+
+class Hop(msgspec.Struct, kw_only=True, frozen=True):
+    """One hop of the circuit in use, nearest first."""
+
+    nickname: str
+    country: str = ""
+    exit: bool = False
+
+
+class Traffic(msgspec.Struct, kw_only=True, frozen=True):
+    """Bytes of content since the helper's start."""
+
+    up: int = 0
+    down: int = 0
+
+
+class Status(msgspec.Struct, kw_only=True, frozen=True):
+    """The helper's state; ``since`` in unix seconds is when it entered ``state``."""
+
+    state: State
+    mode: str
+    version: str
+    since: float
+    peers: int = 0
+    circuits: int = 0
+    streams: int = 0
+    leases: int = 0
+    hops: list[Hop] = []
+    traffic: Traffic = Traffic()
+    reconnection_attempts: int = 0
+    last_error: ErrorInfo | None = None
+
+
+class HelloInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """Who the helper is."""
+
+    version: int
+    helper: str
+    features: list[str]
+
+
+class ProxyInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """Where this session's browser finds the proxy; ``pac_hash`` names the PAC that belongs to it."""
+
+    host: str
+    port: int
+    pac_hash: str
+
+
+class PacChunk(msgspec.Struct, kw_only=True, frozen=True):
+    """A piece of the PAC: ``text`` from ``offset`` on, of ``size`` characters in all."""
+
+    hash: str
+    size: int
+    offset: int
+    text: str
+
+
+# ---- answers and events ----------------------------------------------------------------------------------------
+
+
+class Answer(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """The answer to request ``id``: ``ok`` with the parts that the request asked for, or ``error``."""
+
+    id: int
+    ok: bool
+    hello: HelloInfo | None = None
+    status: Status | None = None
+    proxy: ProxyInfo | None = None
+    pac: PacChunk | None = None
+    error: ErrorInfo | None = None
+
+
+class StatusEvent(msgspec.Struct, tag_field="event", tag="status", kw_only=True, frozen=True):
+    """The status changed."""
+
+    status: Status
+
+
+class FailedEvent(msgspec.Struct, tag_field="event", tag="failed", kw_only=True, frozen=True):
+    """Said by the native host itself, then it ends: the helper could not be started, or is gone.
+
+    Codes: ``helper-start`` (with the helper's own words), ``helper-lost``, ``bad-message``.
+    """
+
+    error: ErrorInfo
+
+
+AnyEvent: TypeAlias = StatusEvent | FailedEvent
+
+
+class MessageError(RemoteError):
+    """The message is not one that this version understands."""
+
+
+_requests: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
+_encoder = msgspec.json.Encoder()
+
+
+class _OnlyId(msgspec.Struct):
+    id: int = 0
+
+
+def decode_request(body: bytes) -> AnyRequest:
+    """Parse one request; raises ``MessageError``, whose ``code`` is the request's id where it could be read."""
+    try:
+        return _requests.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        try:
+            identifier = msgspec.json.decode(body, type=_OnlyId).id
+        except (msgspec.DecodeError, RecursionError):
+            identifier = 0
+        raise MessageError(str(error), identifier) from None
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Any message of this file as JSON."""
+    return _encoder.encode(message)

@@ -1,0 +1,50 @@
+"""The shape of every handshake core: ``step(received) -> Send | Receive | Done``.
+
+Conversation with a driver:
+
+1. the driver calls ``step(b"")``;
+2. ``Send(data)``: write ``data`` at once, in one write, then call ``step(b"")`` again;
+3. ``Receive()``: wait for bytes (any number), then call ``step(bytes)``;
+4. ``Done(result, trailing)``: the handshake is over; ``trailing`` are received bytes that belong to whoever
+   speaks next. They are never dropped.
+
+A core raises ``RemoteError`` when the other side breaks the protocol, and nothing else for any input.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Entropy: TypeAlias = Callable[[int], bytes]
+"""``entropy(n)`` gives ``n`` cryptographically random bytes (``os.urandom`` in production)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write ``data`` in one write, then step again with nothing."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Nothing to do until bytes arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """The handshake's result, and the bytes already received that follow it."""
+
+    result: T
+    trailing: bytes
+
+
+class Handshake(Protocol[T_co]):
+    """A handshake core."""
+
+    def step(self, received: bytes) -> "Send | Receive | Done[T_co]":
+        """Take what arrived and say what to do next."""
+        ...
