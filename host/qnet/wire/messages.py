@@ -4,7 +4,7 @@ Conversation (every message is one JSON object in one native-messaging frame, se
 
 1. → ``{"cmd": "hello", "id": 1, "version": 1, "client": "chromium"}``; ← ``{"ok": true, "id": 1, "hello": {…}}``
 2. → ``{"cmd": "connect", "id": 2}``; ← ``{"ok": true, "id": 2, "proxy": {…}, "status": {…}}``
-3. → ``{"cmd": "pac", "id": 3, "offset": 0}`` until ``offset + len(text) == size``; ← ``{"ok": true, "id": 3, "pac": {…}}``
+3. → ``{"cmd": "pac", "id": 3, "offset": 0}`` until all of ``size`` is there; ← ``{"ok": true, "id": 3, "pac": {…}}``
 4. ← ``{"event": "status", "status": {…}}`` whenever the status changes, to every session that said hello
 5. → ``{"cmd": "disconnect", "id": 4}`` gives the lease back. So does closing the session.
 
@@ -35,7 +35,7 @@ class State(StrEnum):
     CONNECTED = "connected"
 
 
-# ---- requests: tagged by "cmd" ---------------------------------------------------------------------------------
+# --- requests: tagged by "cmd"
 
 
 class Request(msgspec.Struct, tag_field="cmd", kw_only=True, frozen=True):
@@ -76,7 +76,7 @@ class Stop(Request, tag="stop"):
 AnyRequest: TypeAlias = Hello | GetStatus | Connect | Disconnect | GetPac | Stop
 
 
-# ---- parts of answers ------------------------------------------------------------------------------------------
+# --- parts of answers
 
 
 class ErrorInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -145,7 +145,7 @@ class PacChunk(msgspec.Struct, kw_only=True, frozen=True):
     text: str
 
 
-# ---- answers and events ----------------------------------------------------------------------------------------
+# --- answers and events
 
 
 class Answer(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
