@@ -44,32 +44,32 @@ class Request(msgspec.Struct, tag_field="cmd", kw_only=True, frozen=True):
     id: int
 
 
-class Hello(Request, tag="hello"):
+class Hello(Request, tag="hello", frozen=True):
     """Opens a session. ``client`` names the browser or ``cli``."""
 
     version: int
     client: str = ""
 
 
-class GetStatus(Request, tag="status"):
+class GetStatus(Request, tag="status", frozen=True):
     """Asks for the status once."""
 
 
-class Connect(Request, tag="connect"):
+class Connect(Request, tag="connect", frozen=True):
     """Takes a lease on the tunnel: the helper builds a circuit and keeps it while any lease is held."""
 
 
-class Disconnect(Request, tag="disconnect"):
+class Disconnect(Request, tag="disconnect", frozen=True):
     """Gives this session's lease back. Another session's lease is not touched."""
 
 
-class GetPac(Request, tag="pac"):
+class GetPac(Request, tag="pac", frozen=True):
     """Asks for the proxy auto-configuration from ``offset`` on, in characters."""
 
     offset: int = 0
 
 
-class Stop(Request, tag="stop"):
+class Stop(Request, tag="stop", frozen=True):
     """Ends the helper."""
 
 
