@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 Entropy: TypeAlias = Callable[[int], bytes]
 """``entropy(n)`` gives ``n`` cryptographically random bytes (``os.urandom`` in production)."""
@@ -42,9 +41,9 @@ class Done(Generic[T]):
     trailing: bytes
 
 
-class Handshake(Protocol[T_co]):
+class Handshake(Protocol[T]):
     """A handshake core."""
 
-    def step(self, received: bytes) -> "Send | Receive | Done[T_co]":
+    def step(self, received: bytes) -> "Send | Receive | Done[T]":
         """Take what arrived and say what to do next."""
         ...

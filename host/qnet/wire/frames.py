@@ -1,0 +1,150 @@
+"""Frames: what the records of a link say.
+
+A record's plaintext is a row of frames:
+
+- type 0 PADDING: the rest of the plaintext is ignored;
+- type 1 FORWARD: ``type(1) ‖ circuit(2) ‖ record body`` up to the end of the plaintext;
+- every other: ``type(1) ‖ circuit(2) ‖ length(2) ‖ body(length)``.
+
+Stream frames live between a client and its exit; their body starts with ``stream(4)``:
+
+| frame | body after the stream | direction |
+|---|---|---|
+| OPEN | port(2) ‖ host (ASCII or UTF-8, 1…255 bytes) | client → exit |
+| OPENED | – | exit → client |
+| DATA | 1…16376 bytes | both |
+| FIN | – : no more DATA from this side | both |
+| RESET | code(1): the stream is gone, both ways | both |
+| WINDOW | credit(4): this many more bytes may be sent | both |
+
+Link frames: PING and PONG carry 8 bytes that come back; SETTINGS a CBOR map; REKEY none (this was the last record
+under the old key); CLOSE a code(1): the circuit is gone. EXTEND, EXTENDED, TRUNCATE and CREDIT are of the mesh's
+longer circuits and not understood by this version.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from qnet.wire.channel import MAX_PLAINTEXT
+from qnet.wire.errors import RemoteError
+
+
+class Frame(IntEnum):
+    """Frame types."""
+
+    PADDING = 0
+    FORWARD = 1
+    EXTEND = 2
+    EXTENDED = 3
+    TRUNCATE = 4
+    CREDIT = 5
+    PING = 6
+    PONG = 7
+    CLOSE = 8
+    REKEY = 9
+    SETTINGS = 10
+    OPEN = 16
+    OPENED = 17
+    DATA = 18
+    FIN = 19
+    RESET = 20
+    WINDOW = 21
+
+
+class Reset(IntEnum):
+    """Why a stream ended before its time."""
+
+    CLOSED = 0
+    REFUSED = 1
+    UNREACHABLE = 2
+    NAME_NOT_FOUND = 3
+    TIMEOUT = 4
+    POLICY = 5
+    LIMIT = 6
+    INTERNAL = 7
+    PROTOCOL = 8
+    LINK_LOST = 9
+
+
+class FrameError(RemoteError):
+    """The record opened, but what it says breaks the protocol: the link is closed."""
+
+
+HEADER = struct.Struct(">BHH")
+STREAM_HEADER = struct.Struct(">BHHI")
+_stream = struct.Struct(">I")
+_window = struct.Struct(">II")
+_open = struct.Struct(">IH")
+_reset = struct.Struct(">IB")
+_resets = {reset.value: reset for reset in Reset}
+
+MAX_DATA = MAX_PLAINTEXT - STREAM_HEADER.size
+STREAM_ID = 4
+MAX_WINDOW = 1 << 24
+
+
+def frame(kind: Frame, circuit: int, body: bytes = b"") -> bytes:
+    """One frame of the general layout."""
+    return HEADER.pack(kind, circuit, len(body)) + body
+
+
+def open_frame(circuit: int, stream: int, host: str, port: int) -> bytes:
+    return frame(Frame.OPEN, circuit, _open.pack(stream, port) + host.encode())
+
+
+def stream_frame(kind: Frame, circuit: int, stream: int) -> bytes:
+    """OPENED or FIN."""
+    return frame(kind, circuit, _stream.pack(stream))
+
+
+def reset_frame(circuit: int, stream: int, code: Reset) -> bytes:
+    return frame(Frame.RESET, circuit, _reset.pack(stream, code))
+
+
+def window_frame(circuit: int, stream: int, credit: int) -> bytes:
+    return frame(Frame.WINDOW, circuit, _window.pack(stream, credit))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBody:
+    """The body of an OPEN."""
+
+    stream: int
+    host: str
+    port: int
+
+
+def _exactly(layout: struct.Struct, body: memoryview) -> tuple[int, ...]:
+    if len(body) != layout.size:
+        raise FrameError("frame size")
+    return layout.unpack(body)
+
+
+def parse_open(body: memoryview) -> OpenBody:
+    """Raises ``FrameError``."""
+    if not _open.size < len(body) <= _open.size + 255:
+        raise FrameError("OPEN size")
+    stream, port = _open.unpack_from(body)
+    try:
+        host = str(body[_open.size :], "utf-8")
+    except UnicodeDecodeError:
+        raise FrameError("OPEN host") from None
+    if not stream or not port:
+        raise FrameError("OPEN stream or port")
+    return OpenBody(stream, host, port)
+
+
+def parse_stream(body: memoryview) -> int:
+    return _exactly(_stream, body)[0]
+
+
+def parse_reset(body: memoryview) -> tuple[int, Reset]:
+    """Codes of a later version read as INTERNAL."""
+    stream, code = _exactly(_reset, body)
+    return stream, _resets.get(code, Reset.INTERNAL)
+
+
+def parse_window(body: memoryview) -> tuple[int, int]:
+    stream, credit = _exactly(_window, body)
+    return stream, credit
