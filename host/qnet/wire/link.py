@@ -164,12 +164,15 @@ class LinkSession:
     def received(self, count: int, now: float) -> list[Event]:
         """``count`` bytes were put into ``get_buffer()``; gives what they mean. Then call ``flush``."""
         events: list[Event] = []
+        if self._closed:
+            return events
         wire, out = self._scratch.wire, self._scratch.plain
         position, end, free = 0, len(self._carry) + count, HEADROOM
         run, run_start = (0, 0), HEADROOM
+        bad = False
         try:
             try:
-                while end - position >= RECORD_HEADER and not self._closed:
+                while end - position >= RECORD_HEADER:
                     length = record_length(wire, position)
                     body_end = position + RECORD_HEADER + length
                     if body_end > end:
@@ -196,9 +199,10 @@ class LinkSession:
                         run, run_start = to, free
                     free += size - HEADROOM
             except BadRecordError:
-                self._closed = True
+                bad = True
             self._end_run(events, run, out[run_start:free])
-            if self._closed:
+            if bad:
+                self._closed = True
                 events.append(BadRecord(bytes(wire[position:end])))
         except FrameError as error:
             self._closed = True
