@@ -237,7 +237,7 @@ def test_bad_headers_are_bad_records_at_once(pair: Pair, header: bytes) -> None:
 def frame_junk() -> st.SearchStrategy[bytes]:
     row = st.builds(
         lambda kind, circuit, body: frames.HEADER.pack(kind, circuit, len(body)) + body,
-        st.sampled_from([*Frame, 77]),
+        st.sampled_from([*set(Frame) - {Frame.REKEY}, 77]),  # REKEY would change the key of what follows
         st.integers(0, 2),
         st.one_of(st.binary(max_size=12), st.builds(lambda b: b"\0\0\0\1" + b, st.binary(max_size=20))),
     )

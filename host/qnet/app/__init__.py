@@ -1,1 +1,42 @@
 """The one place where modes exist: a table, and the assembly of roles that it asks for."""
+
+import time
+from pathlib import Path
+
+from qnet.settings import Folders, Settings
+from qnet.wire.descriptor import Descriptor
+from qnet.wire.errors import LocalError
+
+
+class NoDescriptorError(LocalError):
+    """This node has no descriptor."""
+
+    code = "no-descriptor"
+    exit_code = 66
+
+
+def run(settings: Settings, folders: Folders, *, connect: bool) -> None:
+    """Run the helper until it is stopped; raises ``LocalError`` when it cannot start."""
+    import anyio
+
+    from qnet.app.helper import Helper
+
+    anyio.run(Helper(settings, folders, connect=connect).run)
+
+
+def join(folders: Folders, source: Path) -> Descriptor:
+    """Take a peer's descriptor; raises ``JoinError``."""
+    from qnet.roles.peer_book import PeerBook
+
+    return PeerBook(folders.data / "peers").join(Path(source), time.time())
+
+
+def export_descriptor(folders: Folders, target: Path) -> None:
+    """Write this node's descriptor where the operator wants it; it lets its holder use this node."""
+    from qnet.roles.peer_book import write_private
+
+    try:
+        data = (folders.data / "descriptor.qnet").read_bytes()
+    except OSError:
+        raise NoDescriptorError("there is no descriptor yet", "start the node once: qnet run …") from None
+    write_private(Path(target), data)

@@ -47,7 +47,7 @@ def _check_plain(value: Any, depth: int) -> None:
                 _check_plain(item, depth - 1)
         case dict():
             for key, item in value.items():
-                if not isinstance(key, int | str):
+                if isinstance(key, bool) or not isinstance(key, int | str):
                     raise CborError("key type")
                 _check_plain(item, depth - 1)
         case _:

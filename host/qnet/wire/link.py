@@ -323,8 +323,7 @@ class LinkSession:
 
     def settings(self) -> None:
         """Say the protocol version and the largest plaintext taken."""
-        body = encode({0: PROTOCOL_VERSION, 1: MAX_PLAINTEXT})
-        self._pending += frames.frame(Frame.SETTINGS, 0, body)
+        self._pending += settings_frame()
 
     def ping(self, now: float) -> None:
         """Measure the round trip."""
@@ -377,6 +376,10 @@ class LinkSession:
         stream = self._circuits[circuit].get(identifier)
         return 0 if stream is None or stream.sent_fin else stream.send_credit
 
+    def is_finished(self, circuit: int, identifier: int) -> bool:
+        """Whether nothing more goes either way on the stream."""
+        return self._circuits[circuit].get(identifier) is None
+
     def _drop_finished(self, circuit: int, stream: Stream) -> None:
         if stream.finished:
             self._circuits[circuit].remove(stream.id)
@@ -387,11 +390,6 @@ class LinkSession:
     def waiting(self) -> bool:
         """Whether ``flush`` has something to send."""
         return bool(self._pending)
-
-    def take_payload(self) -> bytes:
-        """The waiting frames in the clear, for the payload of Noise message 3."""
-        payload, self._pending = bytes(self._pending), bytearray()
-        return payload
 
     def flush(self, now: float) -> bytes:
         """Records with every waiting frame; empty when there is none."""
@@ -432,6 +430,11 @@ class LinkSession:
             size += seal(payload[start - HEADROOM : stop], out[size:])
             start = stop
         return out[:size]
+
+
+def settings_frame() -> bytes:
+    """The first frame of each side: a client's leaves in Noise message 3."""
+    return frames.frame(Frame.SETTINGS, 0, encode({0: PROTOCOL_VERSION, 1: MAX_PLAINTEXT}))
 
 
 def _pack(pending: bytearray) -> list[bytes]:

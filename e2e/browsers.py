@@ -1,0 +1,105 @@
+"""Debian's Chromium with the built extension, a fresh or kept profile, and a native host of the test's choice."""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.pages import Popup
+from playwright.sync_api import BrowserContext, Page, Playwright, Worker
+
+from qnet.browser.install import install_profile
+from qnet.browser.manifests import DEV_ID
+
+TIMEOUT = 30_000
+"""Milliseconds that anything in the browser may take."""
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@dataclass(slots=True)
+class Chromium:
+    """A running browser. ``extension_id`` is fixed by the key in manifests/chrome.json."""
+
+    context: BrowserContext
+    extension_id: str = DEV_ID
+
+    def worker(self) -> Worker:
+        """The extension's background; waits until it runs."""
+        for worker in self.context.service_workers:
+            if self.extension_id in worker.url:
+                return worker
+        return self.context.wait_for_event("serviceworker", timeout=TIMEOUT)
+
+    def open_popup(self) -> Popup:
+        """The popup as a page of its own."""
+        page = self.context.new_page()
+        page.set_viewport_size({"width": 340, "height": 600})
+        page.goto(f"chrome-extension://{self.extension_id}/popup/popup.html")
+        return Popup(page)
+
+    def open(self, url: str) -> Page:
+        """A fresh page at ``url``; raises playwright's ``Error`` where it does not load."""
+        page = self.context.new_page()
+        page.goto(url, timeout=TIMEOUT)
+        return page
+
+    def wait_for_worker(self, expression: str, *, seconds: float = 15.0) -> object:
+        """Evaluate ``expression`` in the background until it is truthy; returns its value."""
+        end = time.monotonic() + seconds
+        while True:
+            value = self.worker().evaluate(expression)
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise TimeoutError(f"not true within {seconds} s: {expression}")
+            time.sleep(0.1)
+
+
+@contextmanager
+def chromium(
+    playwright: Playwright,
+    profile: Path,
+    extension: Path,
+    *,
+    launcher: Path | None = None,
+    allowed: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+    headless: bool = True,
+) -> Iterator[Chromium]:
+    """Launch Chromium on ``profile`` (kept afterwards, so that a second launch is a restart).
+
+    ``launcher`` is the native host to register in the profile, for the extension IDs ``allowed`` (default: ours);
+    None registers none. ``env`` is what browser and native host run in (default: this process's).
+    """
+    if launcher is not None:
+        install_profile(launcher, profile, allowed)
+    context = playwright.chromium.launch_persistent_context(
+        profile,
+        executable_path=shutil.which("chromium"),
+        headless=headless,
+        args=[
+            *ARGUMENTS,
+            f"--disable-extensions-except={extension}",
+            f"--load-extension={extension}",
+            *arguments,
+        ],
+        env=dict(env) if env is not None else None,
+        timeout=TIMEOUT,
+    )
+    try:
+        context.set_default_timeout(TIMEOUT)
+        yield Chromium(context)
+    finally:
+        context.close()

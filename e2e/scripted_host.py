@@ -1,0 +1,115 @@
+"""A native host that plays one scene, for views that would need luck or patience with the real one.
+
+Real frames, real messages and the real proxy script; no helper behind it. The scene is the first argument:
+
+- ``connected`` / ``connecting`` / ``troubled``: connects and reports that state
+- ``lost``: connects, then says that the helper is gone, and ends
+- ``start``: says that the helper could not be started, and ends
+- ``refused``: answers ``connect`` with an error
+- ``damaged``: sends a proxy script that does not fit its hash
+- ``old``: speaks another version
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import msgspec
+
+from qnet.browser.pac import compile_pac
+from qnet.wire.errors import Place
+from qnet.wire.framing import FrameReader, encode_frame
+from qnet.wire.messages import (
+    PROTOCOL_VERSION,
+    Answer,
+    Connect,
+    ErrorInfo,
+    FailedEvent,
+    GetPac,
+    Hello,
+    HelloInfo,
+    Hop,
+    PacChunk,
+    ProxyInfo,
+    State,
+    Status,
+    StatusEvent,
+    Traffic,
+    decode_request,
+    encode,
+)
+
+CHUNK = 50
+"""Characters of the script in one message: small, so that it takes several."""
+
+LOST = ErrorInfo(
+    code="helper-lost",
+    message="the helper ended while it was in use",
+    hint="press Reconnect; if it happens again, see what `qnet run` says",
+    place=Place.HOST,
+)
+START = ErrorInfo(
+    code="helper-start",
+    message="port 1088 is in use by another program",
+    hint="end that program, or set another port with STEALTH_SOCKS_PORT",
+    place=Place.HOST,
+)
+TROUBLE = ErrorInfo(code="peer-unreachable", message="no answer from any entry yet", place=Place.MESH)
+
+
+def status(scene: str) -> Status:
+    connected = scene in ("connected", "lost")
+    return Status(
+        state=State.CONNECTED if connected else State.CONNECTING,
+        mode="client",
+        version="0.1.0",
+        since=time.time(),
+        peers=12,
+        hops=[Hop(nickname="lighthouse"), Hop(nickname="birch", country="NL", exit=True)] if connected else [],
+        traffic=Traffic(up=1_840_000, down=48_260_000) if connected else Traffic(),
+        last_error=TROUBLE if scene == "troubled" else None,
+    )
+
+
+def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
+    """What the scene says to one request."""
+    pac = compile_pac(port)
+    match request:
+        case Hello(id=i) if scene == "start":
+            yield FailedEvent(error=START)
+        case Hello(id=i):
+            version = PROTOCOL_VERSION + (scene == "old")
+            yield Answer(id=i, ok=True, hello=HelloInfo(version=version, helper="0.1.0", features=[]))
+        case Connect(id=i) if scene == "refused":
+            yield Answer(id=i, ok=False, error=START)
+        case Connect(id=i):
+            proxy = ProxyInfo(host="127.0.0.1", port=port, pac_hash=pac.hash)
+            yield Answer(id=i, ok=True, proxy=proxy, status=status("connecting"))
+        case GetPac(id=i, offset=offset):
+            text = pac.text[offset : offset + CHUNK]
+            hash_ = "0" * 64 if scene == "damaged" else pac.hash
+            yield Answer(id=i, ok=True, pac=PacChunk(hash=hash_, size=len(pac.text), offset=offset, text=text))
+            if offset + CHUNK >= len(pac.text):
+                yield StatusEvent(status=status(scene))
+                if scene == "lost":
+                    time.sleep(1)  # long enough for the browser to have the script in force
+                    yield FailedEvent(error=LOST)
+        case _:
+            yield Answer(id=getattr(request, "id", 0), ok=True)
+
+
+def play(scene: str, port: int, source: BinaryIO, sink: BinaryIO) -> None:
+    """Answer until the browser ends the conversation, or the scene does."""
+    reader = FrameReader()
+    while data := source.read1(1 << 16):  # type: ignore[attr-defined]
+        for body in reader.receive(data):
+            for message in answers(scene, port, decode_request(body)):
+                sink.write(encode_frame(encode(message)))
+                sink.flush()
+                if isinstance(message, FailedEvent):
+                    return
+
+
+if __name__ == "__main__":
+    play(sys.argv[1], int(sys.argv[2]), sys.stdin.buffer, sys.stdout.buffer)

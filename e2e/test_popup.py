@@ -1,0 +1,148 @@
+"""The popup and the proxy setting in real Chromium, with native hosts that are bad, or play a scene."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e import hosts
+from e2e.browsers import Chromium, chromium
+from e2e.listeners import Site, site
+from e2e.pages import Popup
+from playwright.sync_api import Error, Playwright
+
+PROXY = "chrome.proxy.settings.get({incognito: false})"
+STRANGER = "p" * 32
+
+
+def connect(browser: Chromium, state: str) -> Popup:
+    popup = browser.open_popup()
+    assert popup.state() == "off"
+    popup.press()
+    popup.wait_for(state)
+    return popup
+
+
+def test_no_host(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
+    with chromium(playwright, tmp_path / "profile", extension) as browser:
+        popup = connect(browser, "host_missing")
+        assert popup.text("command") == "qnet install"
+        assert "Install QNet" in popup.text("advice")
+        assert "without QNet" in popup.text("held")
+        browser.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        popup.press("copy")
+        assert popup.page.evaluate("navigator.clipboard.readText()") == "qnet install"
+        popup.press("escape")
+        popup.wait_for("off")
+
+
+def test_host_of_another_extension(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
+    launcher = hosts.script(tmp_path / "host", "exit 0")
+    with chromium(playwright, tmp_path / "profile", extension, launcher=launcher, allowed=[STRANGER]) as browser:
+        popup = connect(browser, "host_forbidden")
+        assert "different copy" in popup.text("text")
+        assert browser.extension_id in popup.text("extension")
+
+
+@pytest.mark.parametrize(
+    ("state", "make"),
+    [
+        ("host_broken", lambda path: hosts.script(path, "echo 'this is no frame of native messaging'; sleep 20")),
+        ("host_crashed", lambda path: hosts.script(path, "exit 1")),
+        ("host_crashed", lambda path: hosts.script(path, "exit 0", mode=0o644)),
+    ],
+    ids=["garbage", "exits", "not executable"],
+)
+def test_bad_host(
+    state: str, make: Callable[[Path], Path], playwright: Playwright, extension: Path, tmp_path: Path
+) -> None:
+    with chromium(playwright, tmp_path / "profile", extension, launcher=make(tmp_path / "host")) as browser:
+        popup = connect(browser, state)
+        assert popup.text("command") == "qnet install"
+        assert browser.worker().evaluate(PROXY)["levelOfControl"] == "controllable_by_this_extension"
+
+
+def test_a_repaired_host_is_found_by_trying_again(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
+    launcher = hosts.script(tmp_path / "host", "exit 1")
+    with chromium(playwright, tmp_path / "profile", extension, launcher=launcher) as browser:
+        popup = connect(browser, "host_crashed")
+        hosts.scene(launcher, "connected", hosts.dead_port())
+        popup.press()
+        popup.wait_for("connected")
+
+
+def test_connected(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
+    launcher = hosts.scene(tmp_path / "host", "connected", hosts.dead_port())
+    with chromium(playwright, tmp_path / "profile", extension, launcher=launcher) as browser:
+        popup = connect(browser, "connected")
+        facts = popup.text("facts")
+        assert all(part in facts for part in ("Netherlands", "birch", "48.3 MB", "1.8 MB"))
+        assert "Private windows" in popup.text("notice")
+        network = browser.worker().evaluate(
+            "Promise.all([chrome.privacy.network.webRTCIPHandlingPolicy.get({}),"
+            " chrome.privacy.network.networkPredictionEnabled.get({})])"
+        )
+        assert [setting["value"] for setting in network] == ["disable_non_proxied_udp", False]
+        assert browser.worker().evaluate("chrome.action.getBadgeText({})") == "✓"
+        popup.press()
+        popup.wait_for("off")
+        assert browser.worker().evaluate(PROXY)["levelOfControl"] == "controllable_by_this_extension"
+
+
+@pytest.mark.parametrize(
+    ("scene", "words"),
+    [("start", "port 1088 is in use"), ("damaged", "arrived damaged"), ("old", "different versions")],
+)
+def test_failures_in_words(scene: str, words: str, playwright: Playwright, extension: Path, tmp_path: Path) -> None:
+    launcher = hosts.scene(tmp_path / "host", scene, hosts.dead_port())
+    with chromium(playwright, tmp_path / "profile", extension, launcher=launcher) as browser:
+        popup = connect(browser, "failed")
+        assert words in popup.text("error")
+        assert browser.worker().evaluate(PROXY)["levelOfControl"] == "controllable_by_this_extension"
+
+
+def test_another_language_from_right_to_left(playwright: Playwright, tmp_path: Path) -> None:
+    from tools.extension import build
+
+    extension = build("chrome", tmp_path / "fa", locale="fa")
+    with chromium(playwright, tmp_path / "profile", extension) as browser:
+        popup = connect(browser, "host_missing")
+        assert popup.text("title") == "برنامهٔ کمکی پیدا نشد"
+        assert popup.page.evaluate("getComputedStyle(document.body).direction") == "rtl"
+
+
+def reaches(browser: Chromium, target: Site, path: str) -> bool:
+    """Whether a page at ``path`` loads; its name resolves to the site only where the proxy is not asked."""
+    try:
+        browser.open(f"http://direct.test:{target.port}{path}").close()
+    except Error as error:
+        assert "ERR_PROXY_CONNECTION_FAILED" in error.message
+        return False
+    return True
+
+
+def test_fails_closed(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
+    """A dead proxy port, a lost host, a killed worker, a restarted browser: nothing goes direct until Turn off."""
+    profile = tmp_path / "profile"
+    launcher = hosts.scene(tmp_path / "host", "lost", hosts.dead_port())
+    arguments = ["--host-resolver-rules=MAP direct.test 127.0.0.1"]
+    with site() as target:
+        with chromium(playwright, profile, extension, launcher=launcher, arguments=arguments) as browser:
+            assert reaches(browser, target, "/before")
+            popup = connect(browser, "blocked")
+            assert "goes around" in popup.text("held")
+            assert "The helper stopped" in popup.text("error")
+            assert not reaches(browser, target, "/blocked")
+            before = browser.worker().evaluate(PROXY)
+            assert before["levelOfControl"] == "controlled_by_this_extension"
+        hosts.script(launcher, "exit 1")
+        with chromium(playwright, profile, extension, launcher=launcher, arguments=arguments) as browser:
+            assert not reaches(browser, target, "/restarted")
+            assert browser.worker().evaluate(PROXY) == before
+            popup = browser.open_popup()
+            popup.wait_for("host_crashed")
+            assert "goes around" in popup.text("held")
+            assert not reaches(browser, target, "/still")
+            popup.press("escape")
+            popup.wait_for("off")
+            assert reaches(browser, target, "/after")
+    assert [hit for hit in target.hits if hit != "/favicon.ico"] == ["/before", "/after"]

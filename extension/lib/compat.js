@@ -1,0 +1,26 @@
+// The only file that knows browsers apart.
+
+export const api = globalThis.chrome;
+
+/** `browser` exists in Chrome too; only Firefox proxies request by request. */
+export const isFirefox = Boolean(globalThis.browser?.proxy?.onRequest);
+
+/** Whether this version can carry this browser's pages. Firefox's way (`proxy.onRequest`) is not built yet. */
+export const supported = !isFirefox;
+
+/** What `hello` calls us. */
+export const client = isFirefox ? "firefox" : "chromium";
+
+/**
+ * Why a native port closed, in the browser's words; to be read inside its `onDisconnect`.
+ * @param {chrome.runtime.Port} port
+ * @returns {string}
+ */
+export function portError(port) {
+  return (isFirefox ? port.error?.message : api.runtime.lastError?.message) ?? "";
+}
+
+/** Where the person lets the extension into private windows. */
+export function settingsUrl() {
+  return isFirefox ? "about:addons" : `chrome://extensions/?id=${api.runtime.id}`;
+}

@@ -1,0 +1,16 @@
+// What the person wants. It outlives the worker and the browser; only a press of the button changes it.
+
+import { api } from "./compat.js";
+
+/** @typedef {"off" | "connected"} Intent */
+
+/** @returns {Promise<Intent | undefined>} undefined where nothing legible is stored */
+export async function read() {
+  const { intent } = await api.storage.local.get("intent").catch(() => ({ intent: undefined }));
+  return intent === "off" || intent === "connected" ? intent : undefined;
+}
+
+/** @param {Intent} intent */
+export async function write(intent) {
+  await api.storage.local.set({ intent });
+}

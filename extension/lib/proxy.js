@@ -1,0 +1,37 @@
+// The browser's proxy preference. It lives in the profile and holds across restarts, so it is set once and
+// never cleared at start: cleared only when the person turned QNet off.
+
+import { api } from "./compat.js";
+import { hashOf } from "./pac.js";
+
+/**
+ * Who decides about the proxy: we do, we could, another extension, or a policy.
+ * `hash` is that of our script where it is the one in force, else null.
+ * @typedef {{control: "ours" | "free" | "other" | "policy", hash: string | null}} Proxy
+ */
+
+const CONTROL = {
+  controlled_by_this_extension: "ours",
+  controllable_by_this_extension: "free",
+  controlled_by_other_extensions: "other",
+};
+
+/** @returns {Promise<Proxy>} */
+export async function read() {
+  const { levelOfControl, value } = await api.proxy.settings.get({ incognito: false });
+  const control = CONTROL[levelOfControl] ?? "policy";
+  const script = value?.mode === "pac_script" && value.pacScript?.mandatory ? value.pacScript.data : "";
+  return { control, hash: control === "ours" && script ? await hashOf(script) : null };
+}
+
+/** @param {string} text  the script */
+export async function apply(text) {
+  await api.proxy.settings.set({
+    scope: "regular",
+    value: { mode: "pac_script", pacScript: { data: text, mandatory: true } },
+  });
+}
+
+export async function clear() {
+  await api.proxy.settings.clear({ scope: "regular" });
+}

@@ -1,0 +1,185 @@
+// Compares what the person wants with what is real, and mends the difference. Runs on every wake.
+//
+// Connecting: hello → connect → all of the script → set the proxy and the guards → wait for status events.
+// Disconnecting: remember "off" → give the lease back → clear the proxy and the guards.
+// A conversation that breaks leaves the proxy as it is: it points to nobody, so nothing leaves.
+
+import { failed, HostError } from "./native.js";
+import { fetchPac } from "./pac.js";
+import { viewOf } from "./state.js";
+
+export const PROTOCOL_VERSION = 1;
+const GOODBYE_WITHIN = 2_000;
+
+/**
+ * The boundary to the browser; background.js binds it.
+ * @typedef {object} Browser
+ * @property {boolean} supported
+ * @property {string} client
+ * @property {typeof import("./intent.js")} intent
+ * @property {typeof import("./proxy.js")} proxy
+ * @property {typeof import("./privacy.js")} privacy
+ * @property {(listener: object) => import("./native.js").Host} openHost
+ * @property {{read: () => Promise<import("./native.js").Failure | null>,
+ *   write: (failure: import("./native.js").Failure | null) => Promise<void>}} memory  outlives the worker only
+ * @property {(on: boolean) => Promise<void>} setAlarm
+ * @property {() => Promise<boolean>} privateWindows
+ * @property {(view: import("./state.js").View) => void} show
+ */
+
+export class Reconciler {
+  /** @type {Browser} */
+  #browser;
+  /** @type {import("./native.js").Host | null} */
+  #host = null;
+  /** @type {import("./native.js").Failure | null} */
+  #failure = null;
+  /** @type {import("./messages.js").Status | null} */
+  #status = null;
+  /** @type {{text: string, hash: string} | null} */
+  #pac = null;
+  #remembered = false;
+  #turn = 0;
+  #queue = Promise.resolve();
+
+  /** @param {Browser} browser */
+  constructor(browser) {
+    this.#browser = browser;
+  }
+
+  /**
+   * Mend whatever differs. `retry` also tries again after a failure; without it the failure stays to be read.
+   * @param {{retry?: boolean}} options
+   */
+  wake({ retry = false } = {}) {
+    const next = this.#queue.then(() => this.#mend(retry));
+    this.#queue = next.catch(() => {});
+    return next;
+  }
+
+  async connect() {
+    await this.#browser.intent.write("connected");
+    await this.wake({ retry: true });
+  }
+
+  async disconnect() {
+    await this.#browser.intent.write("off");
+    const host = this.#host;
+    if (host) {
+      // Before the script is here the lease may not be taken; closing gives it back all the same.
+      if (this.#pac) await host.request("disconnect", {}, GOODBYE_WITHIN).catch(() => {});
+      host.close();
+      if (this.#host === host) this.#host = null;
+    }
+    await this.wake();
+  }
+
+  /** @param {boolean} retry */
+  async #mend(retry) {
+    const { supported, memory, setAlarm, privacy } = this.#browser;
+    if (!supported) return this.#show();
+    if (!this.#remembered) {
+      this.#failure ??= await memory.read();
+      this.#remembered = true;
+    }
+    const wanted = (await this.#intent()) === "connected";
+    await setAlarm(wanted);
+    if (!wanted) await this.#release();
+    else if (!this.#host && (retry || !this.#failure)) await this.#attach();
+    else if (this.#pac) await this.#hold({ contested: false });
+    if (wanted && (await this.#browser.proxy.read()).hash !== null) await privacy.guard();
+    return this.#show();
+  }
+
+  /** Nothing legible stored while our script is in force: somebody was connected; stay closed. */
+  async #intent() {
+    const stored = await this.#browser.intent.read();
+    if (stored) return stored;
+    return (await this.#browser.proxy.read()).control === "ours" ? "connected" : "off";
+  }
+
+  async #release() {
+    const { proxy, privacy } = this.#browser;
+    this.#host?.close();
+    this.#host = this.#pac = this.#status = null;
+    await this.#remember(null);
+    if ((await proxy.read()).control !== "free") await proxy.clear();
+    await privacy.restore();
+  }
+
+  async #attach() {
+    const { openHost, client } = this.#browser;
+    this.#status = this.#pac = null;
+    await this.#remember(null);
+    await this.#show();
+    const host = openHost({
+      status: (status) => this.#heard(host, status),
+      closed: (failure) => this.#closed(host, failure),
+    });
+    this.#host = host;
+    try {
+      const { hello } = await host.request("hello", { version: PROTOCOL_VERSION, client });
+      if (hello?.version !== PROTOCOL_VERSION) {
+        throw failed("version");
+      }
+      const answer = await host.request("connect");
+      this.#status = answer.status ?? this.#status;
+      const pac = await fetchPac(host);
+      if (this.#host !== host) return;
+      this.#pac = pac;
+      await this.#hold({ contested: true });
+    } catch (error) {
+      if (this.#host !== host) return;
+      this.#host = this.#pac = null;
+      host.close();
+      await this.#remember(error instanceof HostError ? error.failure : failed("other", error).failure);
+    }
+  }
+
+  /**
+   * Put our script in force where it is not. One who outranks us is told once, at the start: then ours takes
+   * over the moment the other goes, and we do not answer each of its changes with one of ours.
+   */
+  async #hold({ contested }) {
+    const { proxy } = this.#browser;
+    const { control, hash } = await proxy.read();
+    if (hash === this.#pac.hash) return;
+    if (contested || control === "ours" || control === "free") await proxy.apply(this.#pac.text);
+  }
+
+  #heard(host, status) {
+    if (host !== this.#host) return;
+    this.#status = status;
+    this.#show();
+  }
+
+  #closed(host, failure) {
+    if (host !== this.#host) return;
+    this.#host = this.#status = this.#pac = null;
+    this.#failure = failure;
+    this.wake();
+    this.#remember(failure);
+  }
+
+  async #remember(failure) {
+    this.#failure = failure;
+    await this.#browser.memory.write(failure);
+  }
+
+  async #show() {
+    const turn = ++this.#turn;
+    const { supported, proxy, privateWindows, show } = this.#browser;
+    const facts = {
+      supported,
+      intent: supported ? await this.#intent() : "off",
+      proxy: supported ? await proxy.read() : { control: "free", hash: null },
+      privateWindows: await privateWindows(),
+    };
+    if (turn !== this.#turn) return;
+    // What may change at any moment is read last, after the last await.
+    show(
+      viewOf({ ...facts, expected: this.#pac?.hash ?? null, failure: this.#failure, status: this.#status }),
+    );
+  }
+}
+

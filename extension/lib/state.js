@@ -1,0 +1,90 @@
+// From facts to what the person sees. Pure.
+
+/**
+ * @typedef {object} Facts
+ * @property {boolean} supported  this browser's pages can be carried at all
+ * @property {import("./intent.js").Intent} intent
+ * @property {import("./proxy.js").Proxy} proxy
+ * @property {string | null} expected  the hash of the script that this conversation's helper gave
+ * @property {import("./native.js").Failure | null} failure
+ * @property {import("./messages.js").Status | null} status  null while no helper is heard
+ * @property {boolean} privateWindows  whether the extension is let into them
+ *
+ * @typedef {object} View
+ * @property {string} kind  also names the texts: title_<kind>, text_<kind>, do_<kind>
+ * @property {"off" | "connecting" | "connected" | "blocked"} look  colour and icon
+ * @property {string} badge
+ * @property {string | null} press  the big button: press_<press>
+ * @property {boolean} escape  whether turning off is offered beside it
+ * @property {string | null} command  what to run in a terminal
+ * @property {boolean} advice  whether do_<kind> exists
+ * @property {boolean | null} held  whether nothing can leave outside the tunnel; null where it goes without saying
+ * @property {import("./messages.js").ErrorInfo | null} error
+ * @property {import("./messages.js").Hop | null} exit
+ * @property {import("./messages.js").Traffic | null} traffic
+ * @property {boolean} noticePrivate
+ */
+
+/** @type {Record<string, Pick<View, "look" | "press" | "escape"> & {command?: string, advice?: boolean}>} */
+export const KINDS = {
+  off: { look: "off", press: "connect", escape: false },
+  connecting: { look: "connecting", press: "cancel", escape: false },
+  connected: { look: "connected", press: "disconnect", escape: false },
+  blocked: { look: "blocked", press: "reconnect", escape: true },
+  failed: { look: "blocked", press: "retry", escape: true },
+  host_missing: { look: "blocked", press: "retry", escape: true, command: "qnet install", advice: true },
+  host_forbidden: { look: "blocked", press: "retry", escape: true, command: "qnet install", advice: true },
+  host_broken: { look: "blocked", press: "retry", escape: true, command: "qnet install", advice: true },
+  host_crashed: { look: "blocked", press: "retry", escape: true, command: "qnet install", advice: true },
+  conflict_other: { look: "blocked", press: "retry", escape: true, advice: true },
+  conflict_policy: { look: "blocked", press: "retry", escape: true, advice: true },
+  unsupported: { look: "off", press: null, escape: false, advice: true },
+};
+
+const BADGES = { off: "", connecting: "…", connected: "✓", blocked: "!" };
+
+const HOST_FAILURES = ["missing", "forbidden", "broken", "crashed"];
+
+/**
+ * @param {Facts} facts
+ * @returns {View}
+ */
+export function viewOf(facts) {
+  const kind = kindOf(facts);
+  const { look, press, escape, command = null, advice = false } = KINDS[kind];
+  const settled = look === "off" || kind === "connected";
+  return {
+    kind,
+    look,
+    press,
+    escape,
+    command,
+    advice,
+    badge: BADGES[look],
+    held: settled ? null : facts.proxy.hash !== null,
+    error: errorOf(kind, facts),
+    exit: (kind === "connected" && facts.status?.hops?.find((hop) => hop.exit)) || null,
+    traffic: (kind === "connected" && facts.status?.traffic) || null,
+    noticePrivate: kind !== "off" && facts.proxy.hash !== null && !facts.privateWindows,
+  };
+}
+
+/** @param {Facts} facts */
+function kindOf({ supported, intent, proxy, expected, failure, status }) {
+  if (!supported) return "unsupported";
+  if (intent === "off") return "off";
+  if (proxy.control === "other" || proxy.control === "policy") return `conflict_${proxy.control}`;
+  if (failure && HOST_FAILURES.includes(failure.kind)) return `host_${failure.kind}`;
+  const held = proxy.hash !== null;
+  if (failure) return held ? "blocked" : "failed";
+  const carried = held && proxy.hash === expected;
+  return carried && status?.state === "connected" ? "connected" : "connecting";
+}
+
+/** @param {string} kind @param {Facts} facts */
+function errorOf(kind, { failure, status }) {
+  if (kind === "blocked" || kind === "failed") {
+    return failure?.error ?? { code: failure?.kind === "lost" ? "host-lost" : "other", message: "" };
+  }
+  return (kind === "connecting" && status?.last_error) || null;
+}

@@ -1,0 +1,27 @@
+// Numbers and countries in the person's language.
+
+const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
+
+/**
+ * @param {number} count
+ * @param {string} locale
+ */
+export function bytes(count, locale) {
+  const step = count > 0 ? Math.min(Math.floor(Math.log10(count) / 3), UNITS.length - 1) : 0;
+  const value = count / 1000 ** step;
+  return new Intl.NumberFormat(locale, {
+    style: "unit",
+    unit: UNITS[step],
+    unitDisplay: "short",
+    maximumFractionDigits: step > 0 && value < 100 ? 1 : 0,
+  }).format(value);
+}
+
+/**
+ * @param {string} code  ISO 3166 two letters; anything else comes back as it is
+ * @param {string} locale
+ */
+export function country(code, locale) {
+  if (!/^[A-Za-z]{2}$/.test(code)) return code;
+  return new Intl.DisplayNames(locale, { type: "region", fallback: "code" }).of(code.toUpperCase()) ?? code;
+}

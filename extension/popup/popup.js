@@ -1,0 +1,96 @@
+// The popup only shows views and passes presses on; the background decides.
+
+import { api } from "../lib/compat.js";
+import { bytes, country } from "./format.js";
+
+const text = (key) => api.i18n.getMessage(key);
+const element = (id) => document.getElementById(id);
+
+const LOCALE = text("lang");
+document.documentElement.lang = LOCALE;
+document.documentElement.dir = text("dir");
+
+const LABELS = {
+  "label-exit": "label_exit",
+  "label-down": "label_down",
+  "label-up": "label_up",
+  "error-title": "error_title",
+  "notice-text": "notice_private",
+  "notice-do": "notice_private_do",
+  escape: "press_off",
+  copy: "copy",
+};
+for (const [id, key] of Object.entries(LABELS)) element(id).textContent = text(key);
+
+/** Change only what differs: a live region repeats whatever is written to it. */
+function put(id, words) {
+  const target = element(id);
+  if (target.textContent !== words) target.textContent = words;
+}
+
+function reveal(id, shown) {
+  element(id).hidden = !shown;
+}
+
+/** @param {import("../lib/state.js").View} view */
+function show(view) {
+  document.body.dataset.look = view.look;
+  document.body.dataset.kind = view.kind;
+  put("title", text(`title_${view.kind}`));
+  put("text", text(`text_${view.kind}`));
+  reveal("held", view.held !== null);
+  put("held", view.held === null ? "" : text(view.held ? "held_yes" : "held_no"));
+
+  reveal("help", view.advice);
+  put("advice", view.advice ? text(`do_${view.kind}`) : "");
+  reveal("command-row", view.command);
+  put("command", view.command ?? "");
+  reveal("extension", view.kind === "host_forbidden");
+  put("extension", `${text("label_extension")}: ${api.runtime.id}`);
+
+  showError(view.error);
+  reveal("facts", view.kind === "connected");
+  reveal("exit-row", view.exit);
+  put("exit-country", country(view.exit?.country ?? "", LOCALE));
+  put("exit-name", view.exit?.nickname ?? "");
+  put("down", bytes(view.traffic?.down ?? 0, LOCALE));
+  put("up", bytes(view.traffic?.up ?? 0, LOCALE));
+
+  reveal("press", view.press);
+  element("press").dataset.press = view.press ?? "";
+  put("press", view.press ? text(`press_${view.press}`) : "");
+  reveal("escape", view.escape);
+  reveal("notice", view.noticePrivate);
+}
+
+/** @param {import("../lib/messages.js").ErrorInfo | null} error  its code may have words of ours in this language */
+function showError(error) {
+  reveal("error", error);
+  if (!error) return;
+  const own = text(`error_${String(error.code).replaceAll("-", "_")}`);
+  put("error-text", own || (error.message ? "" : text("error_other")));
+  put("error-message", error.message ?? "");
+  put("error-hint", error.hint ?? "");
+}
+
+let background;
+
+/** The background may end at any time; its end is no reason to show what was. */
+function open() {
+  background = api.runtime.connect({ name: "popup" });
+  background.onMessage.addListener(show);
+  background.onDisconnect.addListener(open);
+}
+
+const press = (name) => background.postMessage({ press: name });
+
+element("press").addEventListener("click", ({ currentTarget }) => press(currentTarget.dataset.press));
+element("escape").addEventListener("click", () => press("off"));
+element("notice-do").addEventListener("click", () => press("settings"));
+element("copy").addEventListener("click", async () => {
+  await navigator.clipboard.writeText(element("command").textContent);
+  put("copy", text("copied"));
+  setTimeout(() => put("copy", text("copy")), 2000);
+});
+
+open();

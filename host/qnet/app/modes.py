@@ -1,0 +1,49 @@
+"""The five modes: the one table in which they exist. Nothing below ``app`` sees a mode's name."""
+
+from dataclasses import dataclass
+
+from qnet.settings import Mode, Settings
+from qnet.wire.errors import LocalError
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a helper in a mode does. ``available``: whether this version can be run so."""
+
+    proxies: bool
+    queries_directory: bool
+    registers: bool
+    runs_directory: bool
+    relays: bool
+    exits: bool
+    available: bool
+
+
+MODES: dict[Mode, Capabilities] = {
+    #                        proxies queries registers directory relays exits  available
+    "client": Capabilities(True, True, False, False, False, False, True),
+    "relay": Capabilities(False, True, True, False, True, False, False),
+    "bootstrap": Capabilities(False, False, False, True, True, False, False),
+    "exit": Capabilities(False, True, True, False, True, True, False),
+    "super": Capabilities(False, True, True, True, True, True, True),
+}
+
+
+class ModeError(LocalError):
+    """The mode cannot be run as it is set up."""
+
+    code = "mode"
+    exit_code = 64
+
+
+def capabilities(settings: Settings) -> Capabilities:
+    """What ``settings.mode`` does; raises ``ModeError`` when something it needs is missing."""
+    found = MODES[settings.mode]
+    if not found.available:
+        names = " and ".join(name for name, mode in MODES.items() if mode.available)
+        raise ModeError(f"mode {settings.mode} is not in this version", f"use {names}")
+    if found.exits and not settings.abuse_email:
+        raise ModeError("an exit needs an address for complaints", "set EXIT_ABUSE_EMAIL=you@example.org")
+    if found.relays and (settings.listen is None or settings.decoy is None):
+        raise ModeError(f"mode {settings.mode} needs --listen and --decoy", "see: qnet run --help")
+    return found

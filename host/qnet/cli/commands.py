@@ -1,0 +1,136 @@
+"""The commands and their options. Each imports what it needs when it runs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from qnet import __version__
+from qnet.settings import Folders, Settings, find_folders, load_settings
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Parse and run; ends the process with code 2 on a usage error."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace, Folders], int] = options.command
+    return command(options, find_folders(os.environ))
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error arose")
+    parser = argparse.ArgumentParser("qnet", description="Browse through the QNet mesh.", parents=[common])
+    parser.add_argument("--version", action="version", version=f"qnet {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace, Folders], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, parents=[common])
+        added.set_defaults(command=command)
+        return added
+
+    _add_run_options(add("run", _run, "Run the helper in the foreground."))
+    add("status", _status, "Show what the helper is doing.").add_argument("--json", action="store_true")
+    add("stop", _stop, "End the helper.")
+    add("join", _join, "Join a network: learn the peers in FILE.").add_argument("file", type=Path, metavar="FILE")
+    add("descriptor", _descriptor, "Write this node's signed descriptor to FILE.").add_argument(
+        "file", type=Path, metavar="FILE"
+    )
+    add("install", _install, "Make the helper known to every browser found.").add_argument(
+        "--profile", type=Path, metavar="DIR", help="also to the Chromium profile DIR (its --user-data-dir)"
+    )
+    add("uninstall", _uninstall, "Undo install; other programs' entries stay.")
+    commands.add_parser("host", help="Speak to a browser on stdin and stdout; browsers start this themselves.")
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Options whose ``dest`` is a field of ``Settings`` override it; absent ones leave no trace."""
+    parser.argument_default = argparse.SUPPRESS
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--helper-mode", dest="mode", metavar="MODE", help="client, relay, bootstrap, exit or super")
+    for flag, mode in (("--relay-only", "relay"), ("--exit-node", "exit"), ("--bootstrap", "bootstrap")):
+        modes.add_argument(flag, dest="mode", action="store_const", const=mode, help=f"same as --helper-mode {mode}")
+    parser.add_argument("--socks-port", type=int, metavar="N")
+    parser.add_argument("--status-port", type=int, metavar="N")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="where the public reaches this node")
+    parser.add_argument("--decoy", metavar="HOST:PORT", help="the site this node looks like")
+    parser.add_argument("--decoy-address", metavar="ADDRESS:PORT", help="connect here for the decoy")
+    parser.add_argument("--decoy-roots", type=os.path.abspath, metavar="FILE", help="further roots for it (PEM)")
+    parser.add_argument("--exit-allow", action="append", metavar="CIDR:PORT", help="allow this destination too")
+    parser.add_argument("--exit-map", action="append", type=_pair, metavar="NAME:PORT=ADDRESS:PORT")
+    parser.add_argument("--exit-only", action="store_true", help="serve only --exit-allow and --exit-map")
+    parser.add_argument("--connect", action="store_true", help="connect at once, without waiting for a browser")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, address = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"“{text}” is not NAME:PORT=ADDRESS:PORT")
+    return name, address
+
+
+def _run(options: argparse.Namespace, folders: Folders) -> int:
+    given: dict[str, Any] = {name: value for name, value in vars(options).items() if name in Settings.__struct_fields__}
+    if "exit_map" in given:
+        given["exit_map"] = dict(given["exit_map"])
+    folders.create()
+    settings = load_settings(folders, os.environ, given)
+    from qnet import app
+
+    app.run(settings, folders, connect="connect" in options)
+    return 0
+
+
+def _status(options: argparse.Namespace, folders: Folders) -> int:
+    from qnet.cli.status import print_status
+
+    return print_status(folders.control, as_json=options.json)
+
+
+def _stop(options: argparse.Namespace, folders: Folders) -> int:
+    from qnet.net.control_client import stop
+
+    stop(folders.control)
+    print("The helper has ended.")
+    return 0
+
+
+def _join(options: argparse.Namespace, folders: Folders) -> int:
+    folders.create()
+    from qnet import app
+
+    app.join(folders, options.file)
+    return 0
+
+
+def _descriptor(options: argparse.Namespace, folders: Folders) -> int:
+    folders.create()
+    from qnet import app
+
+    app.export_descriptor(folders, options.file)
+    return 0
+
+
+def _install(options: argparse.Namespace, folders: Folders) -> int:
+    folders.create()
+    from qnet.browser.install import install, install_profile
+    from qnet.browser.launcher import write_launcher
+
+    launcher = write_launcher(folders.data)
+    outcomes = install(launcher, Path.home(), sys.platform)
+    if options.profile is not None:
+        outcomes.append(install_profile(launcher, options.profile))
+    for outcome in outcomes:
+        print(f"{outcome.browser:12} {outcome.action:10} {outcome.path}")
+    return 0
+
+
+def _uninstall(options: argparse.Namespace, folders: Folders) -> int:
+    from qnet.browser.install import uninstall
+    from qnet.browser.launcher import write_launcher
+
+    for outcome in uninstall(write_launcher(folders.data), Path.home(), sys.platform):
+        print(f"{outcome.browser:12} {outcome.action:10} {outcome.path}")
+    return 0

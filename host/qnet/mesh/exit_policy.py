@@ -1,0 +1,124 @@
+"""What an exit connects to: decided on the resolved address, never on the name alone.
+
+Refused always, in every form that an address can take (RFC 6890 and its registries): this host, private, link-local
+(with the clouds' metadata service), carrier-grade NAT, documentation, benchmark, multicast and reserved ranges, and
+whatever reaches them through an IPv6 transition: mapped, NAT64, 6to4, Teredo.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+REFUSED: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "::/8",
+        "100::/64",
+        "2001::/23",
+        "2001:db8::/32",
+        "3fff::/20",
+        "5f00::/16",
+        "fc00::/7",
+        "fe80::/9",
+        "ff00::/8",
+    )
+)
+_NAT64 = tuple(ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48"))
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Destinations allowed although the general rule refuses them."""
+
+    network: Network
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExitPolicy:
+    """``mapped``: (host, port) → (address, port), for names of test networks. ``only``: nothing but allowances."""
+
+    ports: frozenset[int]
+    allowances: tuple[Allowance, ...] = ()
+    mapped: Mapping[tuple[str, int], tuple[str, int]] | None = None
+    own: frozenset[Address] = frozenset()
+    only: bool = False
+
+    def target(self, host: str, port: int) -> tuple[str, int] | None:
+        """The address that a name of a test network stands for."""
+        return (self.mapped or {}).get((host, port))
+
+    def may_ask(self, port: int) -> bool:
+        """Whether a name at ``port`` is worth resolving."""
+        return any(allowance.port == port for allowance in self.allowances) or (port in self.ports and not self.only)
+
+    def permits(self, address: Address, port: int) -> bool:
+        """Whether to connect to this very address."""
+        if any(address in allowance.network and port == allowance.port for allowance in self.allowances):
+            return True
+        if self.only or port not in self.ports:
+            return False
+        return all(form not in self.own and _is_public(form) for form in _forms(address))
+
+
+def parse_allowance(text: str) -> Allowance:
+    """``CIDR:port``; raises ``ValueError``."""
+    network, _, port = text.rpartition(":")
+    number = int(port)
+    if not 0 < number < 65536:
+        raise ValueError(f"“{text}” has no such port")
+    return Allowance(ipaddress.ip_network(network.strip("[]")), number)
+
+
+def permitted(policy: ExitPolicy, addresses: Iterable[str], port: int) -> list[str]:
+    """Those of the resolved ``addresses`` that may be connected to, in order.
+
+    One refused address refuses the name: a name that points both outside and inside is an attempt to get inside.
+    """
+    checked = list(addresses)
+    for text in checked:
+        try:
+            address = ipaddress.ip_address(text.partition("%")[0])
+        except ValueError:
+            return []
+        if not policy.permits(address, port):
+            return []
+    return checked
+
+
+def _is_public(address: Address) -> bool:
+    return not any(address in network for network in REFUSED if network.version == address.version)
+
+
+def _forms(address: Address) -> list[Address]:
+    """The address, and the IPv4 addresses that it leads to."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    inner: list[Address] = []
+    if address.ipv4_mapped:
+        return [address.ipv4_mapped]
+    if address.sixtofour:
+        inner.append(address.sixtofour)
+    if address.teredo:
+        inner.extend(address.teredo)
+    if any(address in network for network in _NAT64):
+        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
+    return [address, *inner]

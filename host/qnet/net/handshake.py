@@ -1,0 +1,64 @@
+"""Drives a handshake core over a TCP connection."""
+
+import asyncio
+from typing import Generic, TypeVar, cast
+
+from qnet.wire.errors import RemoteError
+from qnet.wire.steps import Done, Handshake, Receive, Send
+
+T = TypeVar("T")
+
+
+class ConnectionEndedError(RemoteError):
+    """The other side closed the connection during the handshake."""
+
+
+class HandshakeProtocol(asyncio.Protocol, Generic[T]):
+    """Feeds what arrives to a core and writes what it says; ``result`` resolves to its ``Done``.
+
+    After that the transport is paused: whoever takes over sets its own protocol and resumes reading.
+    """
+
+    def __init__(self, core: Handshake[T]) -> None:
+        self._core = core
+        self.transport: asyncio.Transport | None = None
+        self.received = 0
+        self.result: asyncio.Future[Done[T]] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._step(b"")
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        self._step(data)
+
+    def eof_received(self) -> bool:
+        self._fail(ConnectionEndedError())
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(ConnectionEndedError())
+
+    def _step(self, data: bytes) -> None:
+        if self.result.done():
+            return
+        assert self.transport is not None  # noqa: S101
+        try:
+            while True:
+                match self._core.step(data):
+                    case Send(out):
+                        self.transport.write(out)
+                    case Receive():
+                        return
+                    case Done() as done:
+                        self.transport.pause_reading()
+                        self.result.set_result(done)
+                        return
+                data = b""
+        except RemoteError as error:
+            self._fail(error)
+
+    def _fail(self, error: RemoteError) -> None:
+        if not self.result.done():
+            self.result.set_exception(error)

@@ -1,0 +1,76 @@
+"""The exit: connects streams to their destinations, within its policy."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from qnet.mesh.exit_policy import ExitPolicy, permitted
+from qnet.net.dial import DialError, connect, resolve
+from qnet.net.link import Link, StreamSocket
+from qnet.wire.frames import Reset
+from qnet.wire.link import StreamOpen
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ExitCounts:
+    """Since the start."""
+
+    requests: int = 0
+    success: int = 0
+    refused: int = 0
+    open: int = 0
+
+
+class Exit:
+    """``LinkOwner`` of a peer's links. ``max_connections``: streams that may be open or opening at once."""
+
+    def __init__(self, policy: ExitPolicy, max_connections: int) -> None:
+        self._policy = policy
+        self._max_connections = max_connections
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.counts = ExitCounts()
+        self._links: set[Link] = set()
+
+    def stream_opened_by_client(self, link: Link, event: StreamOpen) -> None:
+        """Connect in a task of its own; the stream's first bytes wait meanwhile."""
+        self.counts.requests += 1
+        self._links.add(link)
+        socket = link.attach(event.circuit, event.stream)
+        if sum(each.streams for each in self._links) > self._max_connections:
+            link.drop(socket, Reset.LIMIT)
+            return
+        task = asyncio.get_running_loop().create_task(self._connect(link, socket, event.host, event.port))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def link_closed(self, link: Link, reason: str) -> None:
+        """The client is gone; its streams ended with it."""
+        self._links.discard(link)
+        _log.info("a tunnel ended: %s", reason)
+
+    async def _connect(self, link: Link, socket: StreamSocket, host: str, port: int) -> None:
+        try:
+            addresses, port = await self._addresses(host, port)
+            await connect(lambda: socket, addresses, port)
+        except DialError as error:
+            self.counts.refused += error.code is Reset.POLICY
+            link.drop(socket, error.code)
+        except Exception as error:
+            _log.error("a stream could not be connected: %s", type(error).__name__)
+            link.drop(socket, Reset.INTERNAL)
+        else:
+            self.counts.success += 1
+            link.opened(socket)
+
+    async def _addresses(self, host: str, port: int) -> tuple[list[str], int]:
+        """Where to connect: checked addresses, and nothing else."""
+        if target := self._policy.target(host, port):
+            return [target[0]], target[1]
+        if not self._policy.may_ask(port):
+            raise DialError(Reset.POLICY)
+        addresses = permitted(self._policy, await resolve(host, port), port)
+        if not addresses:
+            raise DialError(Reset.POLICY)
+        return addresses, port

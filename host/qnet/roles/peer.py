@@ -1,0 +1,79 @@
+"""The peer: the public listener in front of a decoy, and the descriptor that leads to it."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from qnet.keys import NodeKeys
+from qnet.net.client_link import Disguise
+from qnet.net.decoy import calibrate
+from qnet.net.link import LinkOwner
+from qnet.net.listen import bind, serve
+from qnet.net.peer_link import PeerConnection
+from qnet.wire.cover.peer import PeerConfig
+from qnet.wire.cover.replay import ReplayCache
+from qnet.wire.descriptor import Descriptor, peer_id, sign
+from qnet.wire.link import Scratch
+
+DESCRIPTOR_SECONDS = 7 * 86400
+"""A descriptor handed out by hand lives as long as the cover key in it; the directory's will live a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """What a peer says of itself. ``address``: ``host:port`` at which clients reach it."""
+
+    address: str
+    decoy: str
+    roles: tuple[str, ...]
+    nickname: str
+    country: str
+
+
+def describe(keys: NodeKeys, presentation: Presentation, now: float) -> bytes:
+    """The signed descriptor, issued ``now`` (unix seconds); raises ``DescriptorError``."""
+    descriptor = Descriptor(
+        identity=keys.identity.public_key().public_bytes_raw(),
+        noise=keys.noise.public_key().public_bytes_raw(),
+        cover=keys.cover.public_key().public_bytes_raw(),
+        cover_secret=keys.cover_secret,
+        addresses=(presentation.address,),
+        decoy=presentation.decoy,
+        roles=presentation.roles,
+        issued=int(now),
+        expires=int(now) + DESCRIPTOR_SECONDS,
+        nickname=presentation.nickname,
+        country=presentation.country,
+    )
+    return sign(descriptor, keys.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerPlace:
+    """Where a peer listens and what it stands in front of; addresses as (host, port)."""
+
+    listen: tuple[str, int]
+    decoy_name: str
+    decoy_address: tuple[str, int]
+
+
+async def serve_peer(
+    place: PeerPlace, keys: NodeKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner
+) -> asyncio.Server:
+    """Measure the decoy, then listen; raises ``DecoyError`` or ``ListenError``."""
+    calibration = await calibrate(place.decoy_address, place.decoy_name, disguise)
+    config = PeerConfig(
+        peer_id=peer_id(keys.identity.public_key().public_bytes_raw()),
+        noise_private=keys.noise.private_bytes_raw(),
+        noise_public=keys.noise.public_key().public_bytes_raw(),
+        cover=(keys.cover,),
+        cover_secret=keys.cover_secret,
+        server_name=place.decoy_name,
+        quiet_after=calibration.quiet_after,
+    )
+    replay = ReplayCache(time.time())
+
+    def accept() -> asyncio.BaseProtocol:
+        return PeerConnection(config, place.decoy_address, replay, scratch, owner).client
+
+    return await serve(accept, bind(*place.listen, what="the public", option="--listen"))

@@ -1,0 +1,125 @@
+"""The local proxy: programs on this computer to streams of the tunnel."""
+
+import asyncio
+import logging
+from typing import cast
+
+from qnet.net.handshake import HandshakeProtocol
+from qnet.net.link import StreamSocket
+from qnet.roles.tunnel import NoTunnelError, Tunnel
+from qnet.wire.frames import Reset
+from qnet.wire.proxy import FailureReason, ProxyError, ProxyHandshake, ProxyRequest, failure, success
+from qnet.wire.steps import Done
+
+HANDSHAKE_SECONDS = 30.0
+OPEN_SECONDS = 30.0
+MAX_CONNECTIONS = 4096
+TLS_PORT = 443
+
+_log = logging.getLogger(__name__)
+_REASONS = {
+    Reset.REFUSED: FailureReason.REFUSED,
+    Reset.UNREACHABLE: FailureReason.UNREACHABLE,
+    Reset.NAME_NOT_FOUND: FailureReason.NAME_NOT_FOUND,
+    Reset.TIMEOUT: FailureReason.TIMEOUT,
+    Reset.POLICY: FailureReason.POLICY,
+    Reset.LIMIT: FailureReason.LIMIT,
+    Reset.LINK_LOST: FailureReason.NO_TUNNEL,
+}
+
+
+class Proxy:
+    """Answers on any number of ports. On a browser's port a TLS destination is confirmed before the exit has it."""
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self._tunnel = tunnel
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def protocol(self, *, optimistic: bool) -> asyncio.BaseProtocol:
+        """The protocol of a new connection.
+
+        ``optimistic``: a browser then sends its TLS hello with the request, which saves a round trip of the whole
+        way; if the exit cannot connect, the browser sees the connection end instead of a proxy's refusal.
+        """
+        return _Connection(self, optimistic)
+
+    def accept(self, connection: "_Connection") -> None:
+        if len(self._tasks) >= MAX_CONNECTIONS:
+            connection.abort()
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: "_Connection") -> None:
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                done = await connection.result
+        except TimeoutError:
+            connection.abort()
+        except ProxyError as error:
+            connection.refuse(error.answer)
+        except Exception:
+            connection.abort()
+        else:
+            await self._open(connection, done)
+
+    async def _open(self, connection: "_Connection", done: Done[ProxyRequest]) -> None:
+        request = done.result
+        try:
+            stream = await self._tunnel.open(request.host, request.port)
+        except NoTunnelError:
+            connection.refuse(failure(request, FailureReason.NO_TUNNEL))
+            return
+        if connection.optimistic and request.port == TLS_PORT and request.kind != "http":
+            connection.hand_over(stream, success(request), done.trailing)
+            return
+        if request.kind == "http":
+            stream.send_first(request.first + done.trailing)
+        reason = await self._outcome(stream)
+        if reason is None:
+            connection.hand_over(stream, success(request), b"" if request.kind == "http" else done.trailing)
+        else:
+            connection.refuse(failure(request, _REASONS.get(reason, FailureReason.INTERNAL)))
+
+    async def _outcome(self, stream: StreamSocket) -> Reset | None:
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                return await stream.opened
+        except TimeoutError:
+            stream.give_up(Reset.TIMEOUT)
+            return Reset.TIMEOUT
+
+
+class _Connection(HandshakeProtocol[ProxyRequest]):
+    def __init__(self, proxy: Proxy, optimistic: bool) -> None:
+        super().__init__(ProxyHandshake())
+        self._proxy = proxy
+        self.optimistic = optimistic
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._proxy.accept(self)
+        super().connection_made(transport)
+
+    def hand_over(self, stream: StreamSocket, answer: bytes, trailing: bytes) -> None:
+        """From here on the socket belongs to the stream."""
+        transport = self.transport
+        assert transport is not None  # noqa: S101
+        if transport.is_closing():
+            stream.give_up(Reset.CLOSED)
+            return
+        transport.write(answer)
+        transport.set_protocol(stream)
+        if trailing:
+            stream.send_first(trailing)
+        stream.connection_made(transport)
+
+    def refuse(self, answer: bytes) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(answer)
+            self.transport.close()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()

@@ -1,0 +1,54 @@
+"""What a browser says first inside TLS, per browser: facts measured against nginx that no ClientHello shows.
+
+Both browsers send one lone record with the HTTP/2 preface, SETTINGS and WINDOW_UPDATE, then their first request,
+and after the server's SETTINGS a 26-byte record with a SETTINGS ACK (RFC 9113).
+"""
+
+from dataclasses import dataclass
+
+PREFACE_MAGIC = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS_ACK_BODY = 26
+"""Bytes in the body of the record with the SETTINGS ACK."""
+
+_SETTINGS, _WINDOW_UPDATE, _HEADERS = 4, 8, 1
+_ACK = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """``settings``: HTTP/2 SETTINGS in order; ``window``: WINDOW_UPDATE; ``request_body``: first request's record."""
+
+    settings: tuple[tuple[int, int], ...]
+    window: int
+    request_body: int
+
+    def preface(self) -> bytes:
+        """The first application data."""
+        settings = b"".join(key.to_bytes(2, "big") + value.to_bytes(4, "big") for key, value in self.settings)
+        return PREFACE_MAGIC + _frame(_SETTINGS, 0, 0, settings) + _frame(_WINDOW_UPDATE, 0, 0, _u32(self.window))
+
+
+APPEARANCES = {
+    "chromium": Appearance(((1, 65536), (2, 0), (4, 6291456), (6, 262144)), 0x00EF0001, 463),
+    "firefox": Appearance(((1, 65536), (2, 0), (4, 131072), (5, 16384)), 0x00BF0001, 301),
+}
+
+
+def request(server_name: str) -> bytes:
+    """A genuine ``GET /`` in HTTP/2 (RFC 7541 literals), for the decoy when it is the decoy that answers."""
+    authority = server_name.encode()
+    block = b"\x82\x87\x84\x41" + bytes([len(authority)]) + authority
+    return _frame(_HEADERS, 0x05, 1, block)
+
+
+def has_settings(plaintext: bytes) -> bool:
+    """Whether application data of a server begins with its SETTINGS (not the ACK of ours)."""
+    return len(plaintext) >= 9 and plaintext[3] == _SETTINGS and not plaintext[4] & _ACK
+
+
+def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
+    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + _u32(stream) + body
+
+
+def _u32(value: int) -> bytes:
+    return value.to_bytes(4, "big")

@@ -1,0 +1,401 @@
+"""The peer's end of the cover: a byte-exact relay to the decoy that, beside it, recognises who holds the key.
+
+Conversation (client – peer – decoy):
+
+1. → ClientHello; passed on at once, then authenticated. Any failure: splice, for the rest of the connection.
+2. ← the decoy's flight, passed on as it comes; the first encrypted record's last 16 bytes are held and marked.
+3. → CCS, Finished, preface: passed on. After CCS the first type-23 record is the client's Finished.
+4. → N1: the first record that opens under the client's wrap key. From here client records stay here.
+5. ← the decoy's own records until their calibrated number of bytes has passed, then N2; the decoy is muted.
+6. → imitation ACK (swallowed), N3 → ``Established``
+
+A record that does not open, or any other header, ends all this: what was held goes to the decoy, which answers in
+its own words. A record is held only while it is incomplete and its header is that of application data; the header of
+anything else is passed on as it comes. ``splicing`` says that this object has no more to say: relay bytes.
+
+Session shape; events are made one by one, so that a driver passes bytes on before the next step is computed.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from qnet.wire.channel import record
+from qnet.wire.cover.auth import MARK_SIZE, AuthenticatedHello, NotAuthenticError, Wrap, authenticate
+from qnet.wire.cover.inner import prologue
+from qnet.wire.cover.replay import ReplayCache
+from qnet.wire.errors import RemoteError
+from qnet.wire.noise import NoiseError, NoiseHandshake, TransportKeys
+from qnet.wire.steps import Entropy
+from qnet.wire.tls.hello import ServerHello
+
+_CCS, _HANDSHAKE, _APPLICATION_DATA = 20, 22, 23
+_HEADER = 5
+_MAX_HELLO_RECORD = 16384
+_MIN_RECORD, _MAX_RECORD = 17, 16640
+_APPLICATION_HEADER = b"\x17\x03\x03"
+HOLD_SECONDS = 1.0
+"""Longest wait for the decoy's post-handshake records before N2 leaves all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConfig:
+    """A peer's side of its descriptor. ``quiet_after``: the decoy's calibrated post-handshake bytes."""
+
+    peer_id: bytes
+    noise_private: bytes
+    noise_public: bytes
+    cover: tuple[X25519PrivateKey, ...]
+    cover_secret: bytes
+    server_name: str
+    quiet_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToDecoy:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToClient:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """The client has proven itself; ``payload`` came with message 3, ``trailing`` bytes after it."""
+
+    keys: TransportKeys
+    payload: bytes
+    trailing: bytes
+
+
+Event: TypeAlias = ToDecoy | ToClient | Established
+
+
+class _Phase(Enum):
+    HELLO = auto()
+    RELAY = auto()
+    INNER = auto()
+    TUNNEL = auto()
+    SPLICE = auto()
+
+
+class CoverPeer:
+    """One connection. ``source``: the prefix of the client's address, for the replay cache's quota."""
+
+    def __init__(self, config: PeerConfig, replay: ReplayCache, source: str, entropy: Entropy) -> None:
+        self._config = config
+        self._replay = replay
+        self._source = source
+        self._entropy = entropy
+        self._phase = _Phase.HELLO
+        self._held = bytearray()
+        self._hello: AuthenticatedHello | None = None
+        self._hellos = b""
+        self._finished = False
+        self._client_hash = hashlib.sha256()
+        self._flight = _Flight(self)
+        self._after_handshake = 0
+        self._second: bytes | None = None
+        self._second_due: float | None = None
+
+    @property
+    def splicing(self) -> bool:
+        """Whether both directions are now plain relaying."""
+        return self._phase is _Phase.SPLICE and not self._held
+
+    @property
+    def muted(self) -> bool:
+        """Whether the decoy's bytes no longer reach the client."""
+        return self._phase in (_Phase.INNER, _Phase.TUNNEL) and self._second is None
+
+    def next_timer(self) -> float | None:
+        """When to call ``timer``, in the clock of ``now``."""
+        return self._second_due
+
+    def timer(self, now: float) -> Iterator[Event]:
+        """The decoy said less than calibrated: N2 leaves all the same."""
+        if self._second_due is not None and now >= self._second_due:
+            yield from self._send_second()
+
+    # --- from the client
+
+    def from_client(self, data: bytes, now: float) -> Iterator[Event]:
+        """Bytes of the client; ``now`` in unix seconds."""
+        if self._phase is _Phase.SPLICE:
+            self._held += data
+            yield from self._splice()
+        elif self._phase is _Phase.HELLO:
+            yield ToDecoy(data)
+            self._held += data
+            self._client_hash.update(data)
+            self._read_hello(now)
+        else:
+            self._held += data
+            yield from self._read_records(now)
+
+    def client_eof(self) -> Iterator[Event]:
+        """The client sends no more: what is held goes to the decoy as it is."""
+        yield from self._splice()
+
+    def splice(self, rest: bytes) -> Iterator[Event]:
+        """The tunnel met a record that does not open: the decoy answers it."""
+        self._held[:] = rest
+        yield from self._splice()
+
+    def _splice(self) -> Iterator[Event]:
+        self._phase = _Phase.SPLICE
+        self._second = self._second_due = None
+        held, self._held = bytes(self._held), bytearray()
+        if held:
+            yield ToDecoy(held)
+
+    def _read_hello(self, now: float) -> None:
+        """Authenticate once the first record is complete; its bytes have been passed on already."""
+        held = self._held
+        if not b"\x16\x03".startswith(held[:2]) or (len(held) > _HEADER and held[_HEADER] != 1):
+            self._give_up()
+            return
+        if len(held) < _HEADER:
+            return
+        length = int.from_bytes(held[3:5], "big")
+        if length > _MAX_HELLO_RECORD or len(held) > _HEADER + length:
+            self._give_up()  # a browser sends its hello alone
+            return
+        if len(held) < _HEADER + length:
+            return
+        message = bytes(held[_HEADER:])
+        config = self._config
+        try:
+            hello = authenticate(
+                message,
+                server_name=config.server_name,
+                cover_keys=list(config.cover),
+                cover_secret=config.cover_secret,
+                now=now,
+                skew=self._replay.skew(now),
+            )
+            self._replay.admit(hello.random, hello.credential.time, self._source, now)
+        except RemoteError:
+            self._give_up()
+            return
+        self._held.clear()
+        self._hello, self._hellos = hello, message
+        self._phase = _Phase.RELAY
+
+    def _give_up(self) -> None:
+        self._held.clear()
+        self._phase = _Phase.SPLICE
+
+    def _read_records(self, now: float) -> Iterator[Event]:
+        while self._held and self._phase in (_Phase.RELAY, _Phase.INNER):
+            held = self._held
+            if self._finished and not self._may_hold(held):
+                yield from self._splice()
+                return
+            if len(held) < _HEADER:
+                break
+            length = _HEADER + int.from_bytes(held[3:5], "big")
+            if not self._finished and not self._plausible(held, length):
+                yield from self._splice()
+                return
+            if len(held) < length:
+                break
+            data = bytes(held[:length])
+            del held[:length]
+            yield from self._read_record(data, now)
+
+    @staticmethod
+    def _may_hold(held: bytearray) -> bool:
+        if len(held) < _HEADER:
+            return _APPLICATION_HEADER.startswith(held[:3])
+        return held[:3] == _APPLICATION_HEADER and _MIN_RECORD <= int.from_bytes(held[3:5], "big") <= _MAX_RECORD
+
+    @staticmethod
+    def _plausible(held: bytearray, length: int) -> bool:
+        """Before Finished: CCS, a second hello, or the Finished itself."""
+        if held[0] == _CCS:
+            return length == _HEADER + 1
+        return held[0] in (_HANDSHAKE, _APPLICATION_DATA) and held[1] == 3 and length <= _HEADER + _MAX_RECORD
+
+    def _read_record(self, data: bytes, now: float) -> Iterator[Event]:
+        if self._phase is _Phase.INNER:
+            yield from self._read_inner(data)
+            return
+        if data[0] == _HANDSHAKE and data[_HEADER : _HEADER + 1] == b"\x01":
+            self._hellos += data[_HEADER:]
+        elif data[0] == _APPLICATION_DATA:
+            if self._finished and self._flight.complete and self._is_first(data, now):
+                if self._after_handshake >= self._config.quiet_after:
+                    yield from self._send_second()
+                return
+            self._finished = True
+        self._client_hash.update(data)
+        yield ToDecoy(data)
+
+    # --- the inner handshake
+
+    def _is_first(self, data: bytes, now: float) -> bool:
+        """Whether this record is N1; if so, N2 is made ready."""
+        assert self._hello is not None  # noqa: S101 - holds in every phase but HELLO and SPLICE
+        keys, config = self._hello.keys, self._config
+        self._incoming, self._outgoing = Wrap(keys.wrap_client), Wrap(keys.wrap_server)
+        try:
+            message = self._incoming.open(data[_HEADER:])
+        except NotAuthenticError:
+            return False
+        context = prologue(config.peer_id, config.noise_public, self._client_hash.digest(), self._flight.digest())
+        self._noise = NoiseHandshake(
+            initiator=False, prologue=context, static=config.noise_private, ephemeral=self._entropy(32)
+        )
+        try:
+            self._noise.read(message)
+            secret, ciphertext = MLKEM768PublicKey.from_public_bytes(self._hello.mlkem_public).encapsulate()
+        except (NoiseError, ValueError):
+            return False
+        second = self._noise.write(ciphertext)
+        self._noise.use_psk(secret)
+        self._second = record(self._outgoing.seal(second))
+        self._second_due = now + HOLD_SECONDS
+        self._phase = _Phase.INNER
+        return True
+
+    def _send_second(self) -> Iterator[Event]:
+        second, self._second, self._second_due = self._second, None, None
+        if second is not None:
+            yield ToClient(second)
+
+    def _read_inner(self, data: bytes) -> Iterator[Event]:
+        try:
+            message = self._incoming.open(data[_HEADER:])
+            if not message:
+                return  # the imitation of a SETTINGS ACK
+            if self._second is not None:
+                raise NotAuthenticError("N3 before N2")
+            payload = self._noise.read(message)
+        except (NotAuthenticError, NoiseError):
+            self._held[:0] = data
+            yield from self._splice()
+            return
+        self._phase = _Phase.TUNNEL
+        trailing, self._held = bytes(self._held), bytearray()
+        yield Established(self._noise.keys(), payload, trailing)
+
+    # --- from the decoy
+
+    def from_decoy(self, data: bytes) -> Iterator[Event]:
+        """Bytes of the decoy."""
+        if self.muted:
+            return
+        if self._phase is _Phase.HELLO or self._phase is _Phase.SPLICE or self._flight.complete:
+            yield ToClient(data)
+        else:
+            out = self._flight.receive(data)
+            if out:
+                yield ToClient(out)
+        if self._finished and self._flight.complete:
+            self._after_handshake += len(data)
+            if self._second is not None and self._after_handshake >= self._config.quiet_after:
+                yield from self._send_second()
+
+    def decoy_eof(self) -> Iterator[Event]:
+        """The decoy sends no more: what is held of its flight goes out as it is."""
+        rest = self._flight.release()
+        if rest:
+            yield ToClient(rest)
+
+    # --- what the flight reader asks
+
+    def mark_for(self, server_hello: bytes) -> bytes | None:
+        """The mark after ``server_hello`` (a message), or None when this handshake cannot be ours."""
+        if self._hello is None:
+            return None
+        self._hellos += server_hello
+        try:
+            parsed = ServerHello.parse(server_hello)
+        except RemoteError:
+            return None
+        if parsed.selected_version != 0x0304:
+            return None
+        return b"" if parsed.is_hello_retry_request else self._hello.keys.mark(self._hellos)
+
+    def refuse(self) -> None:
+        """The decoy's flight is not one that can be marked: splice once the client speaks again."""
+        if self._phase is _Phase.RELAY:
+            self._phase = _Phase.SPLICE
+
+
+class _Flight:
+    """The decoy's flight up to its first encrypted record: passed on as it comes, all but that record's last bytes."""
+
+    def __init__(self, peer: CoverPeer) -> None:
+        self._peer = peer
+        self._buffer = bytearray()
+        self._passed = 0
+        self._mark = b""
+        self._hash = hashlib.sha256()
+        self.complete = False
+
+    def digest(self) -> bytes:
+        """SHA-256 of P→."""
+        return self._hash.digest()
+
+    def receive(self, data: bytes) -> bytes:
+        """What may pass now, marked where it must be."""
+        self._buffer += data
+        out = bytearray()
+        while not self.complete and len(self._buffer) >= _HEADER:
+            length = _HEADER + int.from_bytes(self._buffer[3:5], "big")
+            encrypted = self._buffer[0] == _APPLICATION_DATA and bool(self._mark) and length > _HEADER + MARK_SIZE
+            limit = length - MARK_SIZE if encrypted else length
+            out += self._pass_up_to(min(limit, len(self._buffer)))
+            if len(self._buffer) < length:
+                break
+            message = bytes(self._buffer[:length])
+            if encrypted:
+                self._hash.update(message)
+                tail = message[-MARK_SIZE:]
+                out += bytes(a ^ b for a, b in zip(tail, self._mark, strict=True))
+                self._passed, self.complete = length, True
+            elif not self._read(message):
+                self.complete = True
+                self._peer.refuse()
+            else:
+                del self._buffer[:length]
+                self._passed = 0
+        if self.complete:
+            out += self.release()
+        elif len(self._buffer) < _HEADER:
+            out += self._pass_up_to(len(self._buffer))
+        return bytes(out)
+
+    def release(self) -> bytes:
+        """Everything not passed yet, as it is."""
+        rest = bytes(self._buffer[self._passed :])
+        self._buffer.clear()
+        self._passed = 0
+        self.complete = True
+        return rest
+
+    def _pass_up_to(self, end: int) -> bytes:
+        start, self._passed = self._passed, max(self._passed, end)
+        return bytes(self._buffer[start : self._passed])
+
+    def _read(self, data: bytes) -> bool:
+        """A plaintext record: ServerHello, HelloRetryRequest or CCS; False for whatever cannot be marked."""
+        self._hash.update(data)
+        if data[0] == _CCS:
+            return True
+        if data[0] != _HANDSHAKE:
+            return False
+        mark = self._peer.mark_for(data[_HEADER:])
+        if mark is None:
+            return False
+        self._mark = mark
+        return True

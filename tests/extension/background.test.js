@@ -1,0 +1,346 @@
+// The whole background against a fake browser: what it does on each wake, in which order.
+
+import assert from "node:assert/strict";
+import { webcrypto } from "node:crypto";
+import { beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { hashOf } from "../../extension/lib/pac.js";
+import { chrome, icon, kill, log, port, ports, reset, start } from "./fake-chrome.js";
+
+globalThis.crypto ??= webcrypto;
+
+// A worker that is killed takes its timers along; here they must not keep the test's process.
+const { setTimeout } = globalThis;
+globalThis.setTimeout = (...args) => setTimeout(...args).unref();
+
+const PAC = 'function FindProxyForURL() { return "SOCKS5 127.0.0.1:1"; }';
+const OTHER = "controlled_by_other_extensions";
+const settings = chrome.proxy.settings;
+
+/** A native host that answers as a helper does; `say` alters or withholds an answer. */
+function serve(say = (request, answer) => answer, pac = PAC) {
+  chrome.onNative = (native) => {
+    native.postMessage = async (request) => {
+      native.sent.push(request);
+      log.push(`→ ${request.cmd}`);
+      const hash = await hashOf(pac);
+      const parts = {
+        hello: { hello: { version: 1, helper: "0", features: [] } },
+        connect: { proxy: { host: "127.0.0.1", port: 1, pac_hash: hash }, status: { state: "connecting" } },
+        pac: { pac: { hash, size: pac.length, offset: request.offset, text: pac.slice(request.offset, request.offset + 20) } },
+      };
+      const answer = say(request, { id: request.id, ok: true, ...parts[request.cmd] }, native);
+      if (answer) native.onMessage.emit(answer);
+    };
+  };
+}
+
+const status = (state) => ports.at(-1).onMessage.emit({ event: "status", status: { state } });
+const drop = (words = "Native host has exited.") => {
+  chrome.runtime.lastError = { message: words };
+  ports.at(-1).onDisconnect.emit(ports.at(-1));
+  chrome.runtime.lastError = undefined;
+};
+
+let popup;
+
+function open() {
+  popup = port();
+  popup.view = (kind) => until(() => popup.sent.at(-1)?.kind === kind, () => `${popup.sent.at(-1)?.kind} is no ${kind}`);
+  popup.press = (press) => popup.onMessage.emit({ press });
+  chrome.runtime.onConnect.emit(popup);
+}
+
+async function until(condition, words = () => "in time") {
+  for (let i = 0; i < 400; i++) {
+    if (condition()) return;
+    await sleep(5);
+  }
+  assert.fail(words());
+}
+
+async function connected() {
+  serve();
+  await start();
+  open();
+  await popup.view("off");
+  popup.press("connect");
+  await popup.view("connecting");
+  await until(() => settings.ours);
+  status("connected");
+  await popup.view("connected");
+}
+
+beforeEach(reset);
+
+test("at first start nothing is touched and nobody is called", async () => {
+  await start();
+  open();
+  await popup.view("off");
+  assert.deepEqual(log.filter((line) => !/clear$/.test(line)), []);
+  assert.equal(settings.ours, undefined);
+  assert.equal(chrome.alarms.kept.size, 0);
+});
+
+test("connecting keeps its order and shows green last", async () => {
+  await connected();
+  const steps = log.filter((line) => !/clear$/.test(line));
+  const chunks = Math.ceil(PAC.length / 20);
+  assert.deepEqual(steps.slice(0, 4 + chunks), [
+    "native org.qnet.host",
+    "→ hello",
+    "→ connect",
+    ...Array(chunks).fill("→ pac"),
+    "proxy set",
+  ]);
+  assert.ok(steps.indexOf("webrtc set") > steps.indexOf("proxy set"));
+  assert.deepEqual(settings.ours, { mode: "pac_script", pacScript: { data: PAC, mandatory: true } });
+  assert.equal(chrome.privacy.network.webRTCIPHandlingPolicy.ours, "disable_non_proxied_udp");
+  assert.equal(chrome.privacy.network.networkPredictionEnabled.ours, false);
+  assert.deepEqual(chrome.alarms.kept.get("reconcile"), { periodInMinutes: 0.5 });
+  assert.match(icon.path, /connected-16/);
+  assert.equal(icon.badge, "✓");
+  assert.equal(steps.filter((line) => line === "proxy set").length, 1);
+});
+
+test("disconnecting gives the lease back, then clears", async () => {
+  await connected();
+  log.length = 0;
+  popup.press("disconnect");
+  await popup.view("off");
+  assert.deepEqual(log, ["→ disconnect", "proxy clear", "webrtc clear", "prediction clear"]);
+  assert.ok(ports[0].closed);
+  assert.deepEqual(await chrome.storage.local.get("intent"), { intent: "off" });
+  assert.equal(chrome.alarms.kept.size, 0);
+});
+
+test("the host goes while connected: the proxy stays, the view says so, Reconnect mends", async () => {
+  await connected();
+  log.length = 0;
+  drop();
+  await popup.view("blocked");
+  assert.equal(popup.sent.at(-1).held, true);
+  assert.ok(!log.some((line) => /clear$|native/.test(line)), log.join());
+  assert.equal(icon.badge, "!");
+  popup.press("reconnect");
+  await until(() => log.includes("→ pac"));
+  status("connected");
+  await popup.view("connected");
+});
+
+test("the alarm tries again by itself", async () => {
+  await connected();
+  drop();
+  await popup.view("blocked");
+  chrome.alarms.onAlarm.emit({ name: "reconcile" });
+  await until(() => ports.length === 2 && ports[1].sent.some(({ cmd }) => cmd === "pac"));
+  status("connected");
+  await popup.view("connected");
+});
+
+test("opening the popup does not hide what happened", async () => {
+  await connected();
+  drop();
+  await popup.view("blocked");
+  kill();
+  await start();
+  open();
+  await popup.view("blocked");
+  assert.equal(ports.length, 0);
+});
+
+test("a worker killed while connected finds its way back", async () => {
+  await connected();
+  kill();
+  await start();
+  open();
+  await popup.view("connecting");
+  await until(() => ports.length === 1 && ports[0].sent.some(({ cmd }) => cmd === "pac"));
+  status("connected");
+  await popup.view("connected");
+});
+
+test("a restarted browser keeps the proxy from before and never clears it", async () => {
+  await connected();
+  kill();
+  chrome.storage.session.clear();
+  log.length = 0;
+  const native = [];
+  chrome.onNative = (made) => native.push(made);
+  await start();
+  chrome.runtime.onStartup.emit();
+  await until(() => native.length);
+  native[0].onDisconnect.emit(native[0]);
+  open();
+  await popup.view("host_crashed");
+  assert.equal(popup.sent.at(-1).held, true);
+  assert.ok(!log.some((line) => /^proxy/.test(line)), log.join());
+});
+
+test("a helper with another script replaces the old one", async () => {
+  await connected();
+  const next = PAC.replace(":1", ":2");
+  drop();
+  serve(undefined, next);
+  await popup.view("blocked");
+  popup.press("reconnect");
+  await until(() => settings.ours.pacScript.data === next);
+  status("connected");
+  await popup.view("connected");
+});
+
+test("a lost intent with our script in force stays closed", async () => {
+  await connected();
+  kill();
+  chrome.storage.local.clear();
+  chrome.onNative = undefined;
+  log.length = 0;
+  await start();
+  await until(() => ports.length === 1);
+  drop();
+  open();
+  await popup.view("host_crashed");
+  assert.ok(!log.includes("proxy clear"));
+});
+
+test("off, but our script left in force by a worker that died: mended", async () => {
+  await connected();
+  kill();
+  await chrome.storage.local.set({ intent: "off" });
+  await start();
+  open();
+  await popup.view("off");
+  assert.equal(settings.ours, undefined);
+});
+
+for (const [words, kind] of [
+  ["Specified native messaging host not found.", "host_missing"],
+  ["Access to the specified native messaging host is forbidden.", "host_forbidden"],
+  ["Error when communicating with the native messaging host.", "host_broken"],
+  ["Native host has exited.", "host_crashed"],
+]) {
+  test(`${kind}: says that pages are not held, and tries again when asked`, async () => {
+    await start();
+    open();
+    await popup.view("off");
+    popup.press("connect");
+    await until(() => ports.length === 1);
+    drop(words);
+    await popup.view(kind);
+    assert.equal(popup.sent.at(-1).held, false);
+    assert.equal(settings.ours, undefined);
+    serve();
+    popup.press("retry");
+    await until(() => settings.ours);
+    status("connected");
+    await popup.view("connected");
+  });
+}
+
+for (const [name, say, code] of [
+  ["a refused connect", (r, a) => (r.cmd === "connect" ? { id: r.id, ok: false, error: { code: "x", message: "m" } } : a), "x"],
+  ["another version", (r, a) => (r.cmd === "hello" ? { ...a, hello: { version: 2 } } : a), "version"],
+  ["a damaged script", (r, a) => (r.cmd === "pac" ? { ...a, pac: { ...a.pac, hash: "0" } } : a), "pac"],
+  ["a helper that does not start", (r) => ({ event: "failed", error: { code: "helper-start", message: "m" } }), "helper-start"],
+]) {
+  test(`${name} is said, and no proxy is set`, async () => {
+    serve(say);
+    await start();
+    open();
+    await popup.view("off");
+    popup.press("connect");
+    await popup.view("failed");
+    assert.equal(popup.sent.at(-1).error.code, code);
+    assert.equal(settings.ours, undefined);
+  });
+}
+
+test("another extension in charge: never green; ours takes over when it goes", async () => {
+  serve();
+  settings.level = OTHER;
+  await start();
+  open();
+  await popup.view("off");
+  popup.press("connect");
+  await until(() => settings.ours);
+  status("connected");
+  await popup.view("conflict_other");
+  log.length = 0;
+  settings.onChange.emit({});
+  settings.onChange.emit({});
+  settings.level = "controllable_by_this_extension";
+  settings.onChange.emit({});
+  await popup.view("connected");
+  assert.ok(!log.includes("proxy set"), "each change answered with a change");
+});
+
+test("another extension comes while connected", async () => {
+  await connected();
+  settings.level = OTHER;
+  settings.onChange.emit({});
+  await popup.view("conflict_other");
+});
+
+test("turning off while another is in charge takes ours back too", async () => {
+  await connected();
+  settings.level = OTHER;
+  settings.onChange.emit({});
+  await popup.view("conflict_other");
+  popup.press("off");
+  await popup.view("off");
+  assert.equal(settings.ours, undefined);
+});
+
+test("cancelling while the host is silent", async () => {
+  serve(() => null);
+  await start();
+  open();
+  await popup.view("off");
+  popup.press("connect");
+  await until(() => ports.length === 1);
+  popup.press("cancel");
+  await popup.view("off");
+  assert.ok(ports[0].closed);
+  assert.equal(settings.ours, undefined);
+});
+
+test("off, on, off at once ends off", async () => {
+  serve();
+  await start();
+  open();
+  await popup.view("off");
+  popup.press("connect");
+  popup.press("disconnect");
+  popup.press("connect");
+  popup.press("disconnect");
+  await sleep(200);
+  assert.equal(popup.sent.at(-1).kind, "off");
+  assert.equal(settings.ours, undefined);
+});
+
+test("private windows that are not covered are named", async () => {
+  chrome.extension.allowed = false;
+  await connected();
+  assert.equal(popup.sent.at(-1).noticePrivate, true);
+  popup.press("settings");
+  assert.ok(log.includes(`tab chrome://extensions/?id=${chrome.runtime.id}`));
+});
+
+test("the interval of the alarm is not started anew by each wake", async () => {
+  await connected();
+  const kept = chrome.alarms.kept.get("reconcile");
+  chrome.alarms.onAlarm.emit({ name: "reconcile" });
+  await sleep(20);
+  assert.equal(chrome.alarms.kept.get("reconcile"), kept);
+});
+
+test("a press that does not exist is ignored", async () => {
+  await start();
+  open();
+  await popup.view("off");
+  popup.press("toString");
+  popup.press("__proto__");
+  popup.press(undefined);
+  assert.equal(popup.sent.at(-1).kind, "off");
+});

@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import { KINDS, viewOf } from "../../extension/lib/state.js";
+
+const HOPS = [{ nickname: "first" }, { nickname: "last", country: "NL", exit: true }];
+const CONNECTED = { state: "connected", hops: HOPS, traffic: { up: 1, down: 2 } };
+const FACTS = {
+  supported: true,
+  intent: "connected",
+  proxy: { control: "ours", hash: "h" },
+  expected: "h",
+  failure: null,
+  status: CONNECTED,
+  privateWindows: true,
+};
+const view = (changes) => viewOf({ ...FACTS, ...changes });
+const FREE = { control: "free", hash: null };
+
+const CASES = [
+  ["connected", {}],
+  ["off", { intent: "off", proxy: FREE, status: null }],
+  ["off", { intent: "off" }],
+  ["connecting", { status: null }],
+  ["connecting", { status: { state: "connecting" } }],
+  ["connecting", { status: { state: "calibrating" } }],
+  ["connecting", { status: { state: "offline" } }],
+  ["connecting", { proxy: FREE }],
+  ["connecting", { expected: null }],
+  ["connecting", { expected: "another" }],
+  ["blocked", { failure: { kind: "lost" }, status: null }],
+  ["blocked", { failure: { kind: "failed", error: { code: "helper-lost", message: "m" } }, status: null }],
+  ["failed", { failure: { kind: "failed", error: { code: "helper-start", message: "m" } }, proxy: FREE }],
+  ["host_missing", { failure: { kind: "missing" }, proxy: FREE }],
+  ["host_forbidden", { failure: { kind: "forbidden" }, proxy: FREE }],
+  ["host_broken", { failure: { kind: "broken" }, proxy: FREE }],
+  ["host_crashed", { failure: { kind: "crashed" } }],
+  ["conflict_other", { proxy: { control: "other", hash: null } }],
+  ["conflict_policy", { proxy: { control: "policy", hash: null } }],
+  ["unsupported", { supported: false }],
+];
+
+for (const [kind, changes] of CASES) {
+  test(`${kind}: ${JSON.stringify(changes)}`, () => assert.equal(view(changes).kind, kind));
+}
+
+test("every kind is reached by the cases", () => {
+  assert.deepEqual(new Set(CASES.map(([kind]) => kind)), new Set(Object.keys(KINDS)));
+});
+
+function* product(choices) {
+  const [first, ...rest] = Object.entries(choices);
+  if (!first) return yield {};
+  for (const value of first[1]) for (const more of product(Object.fromEntries(rest))) yield { [first[0]]: value, ...more };
+}
+
+test("green only where every fact says so; held only where our script is in force", () => {
+  let green = 0;
+  for (const facts of product({
+    supported: [true, false],
+    intent: ["off", "connected"],
+    proxy: ["ours", "free", "other", "policy"].flatMap((control) =>
+      [null, "h", "i"].filter((hash) => control === "ours" || !hash).map((hash) => ({ control, hash })),
+    ),
+    expected: ["h", null],
+    failure: [null, { kind: "lost" }, { kind: "missing" }, { kind: "failed" }],
+    status: [null, CONNECTED, { state: "connecting" }, { state: "offline" }],
+    privateWindows: [true, false],
+  })) {
+    const shown = viewOf(facts);
+    const all =
+      facts.supported &&
+      facts.intent === "connected" &&
+      facts.proxy.control === "ours" &&
+      facts.proxy.hash === "h" &&
+      facts.expected === "h" &&
+      !facts.failure &&
+      facts.status?.state === "connected";
+    assert.equal(shown.look === "connected", all);
+    assert.equal(shown.badge === "✓", all);
+    if (shown.held) assert.equal(facts.proxy.control, "ours");
+    if (shown.exit || shown.traffic) assert.ok(all);
+    if (all) assert.equal(shown.noticePrivate, !facts.privateWindows);
+    if (all) green++;
+  }
+  assert.equal(green, 2);
+});
+
+test("connected names the exit and the traffic", () => {
+  assert.deepEqual(view({}).exit, HOPS[1]);
+  assert.deepEqual(view({}).traffic, { up: 1, down: 2 });
+  assert.equal(view({ status: { state: "connected" } }).exit, null);
+});
+
+test("what went wrong is passed on", () => {
+  const error = { code: "helper-start", message: "m", hint: "h" };
+  assert.equal(view({ failure: { kind: "failed", error } }).error, error);
+  assert.equal(view({ failure: { kind: "lost" } }).error.code, "host-lost");
+  assert.equal(view({ status: { state: "connecting", last_error: error } }).error, error);
+  assert.equal(view({}).error, null);
+});
+
+test("a failure with our script in force says that pages are held, without it that they are not", () => {
+  assert.equal(view({ failure: { kind: "missing" } }).held, true);
+  assert.equal(view({ failure: { kind: "missing" }, proxy: FREE }).held, false);
+  assert.equal(view({ intent: "off" }).held, null);
+});
+
+const locales = Object.fromEntries(
+  ["en", "fa"].map((name) => [
+    name,
+    JSON.parse(readFileSync(new URL(`../../extension/_locales/${name}/messages.json`, import.meta.url), "utf8")),
+  ]),
+);
+
+test("every language has every text", () => {
+  for (const messages of Object.values(locales)) {
+    assert.deepEqual(Object.keys(messages), Object.keys(locales.en));
+    for (const { message } of Object.values(messages)) assert.ok(message.trim());
+  }
+});
+
+for (const [kind, { press, advice }] of Object.entries(KINDS)) {
+  test(`${kind} has its texts`, () => {
+    for (const key of [`title_${kind}`, `text_${kind}`]) assert.ok(locales.en[key], key);
+    assert.equal(`do_${kind}` in locales.en, Boolean(advice));
+    if (press) assert.ok(locales.en[`press_${press}`]);
+  });
+}
+
+test("no text is left over", () => {
+  const sources = ["popup/popup.js", "lib/icon.js"].map((path) =>
+    readFileSync(new URL(`../../extension/${path}`, import.meta.url), "utf8"),
+  );
+  const literal = new Set(sources.join("\n").match(/[a-z]+(_[a-z]+)*/g));
+  const kinds = Object.keys(KINDS);
+  const made = new Set([
+    ...["title", "text", "do"].flatMap((part) => kinds.map((kind) => `${part}_${kind}`)),
+    ...Object.values(KINDS).map(({ press }) => `press_${press}`),
+    ...["name", "description"],
+  ]);
+  const left = Object.keys(locales.en).filter((k) => !literal.has(k) && !made.has(k) && !k.startsWith("error_"));
+  assert.deepEqual(left, []);
+});

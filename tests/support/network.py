@@ -1,0 +1,143 @@
+"""A QNet of real processes on loopback: a decoy (nginx), a super peer, a client's helper. For tests, demo and bench."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.tls_servers import Authority, free_port, nginx, running, wait_until_listening
+
+DECOY_NAME = "decoy.test"
+START_SECONDS = 20.0
+
+
+@dataclass(slots=True)
+class Node:
+    """One helper process; ``home`` is its QNET_HOME."""
+
+    home: Path
+    arguments: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    socks_port: int = 0
+    status_port: int = 0
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"QNET_HOME": str(self.home), "EXIT_ABUSE_EMAIL": "abuse@example.test"}
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``qnet`` for this node."""
+        return subprocess.run(
+            [sys.executable, "-m", "qnet", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def status(self) -> dict:
+        done = self.command("status", "--json")
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return json.loads(done.stdout)
+
+    def wait(self, state: str, seconds: float = START_SECONDS) -> dict:
+        deadline = time.monotonic() + seconds
+        while True:
+            status = self.status()
+            if status["state"] == state:
+                return status
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{status} instead of {state}")
+            time.sleep(0.05)
+
+
+@dataclass(slots=True)
+class Network:
+    """``public``: the super peer's port; ``decoy``: the decoy's own."""
+
+    authority: Authority
+    roots: Path
+    decoy: int
+    public: int
+    peer: Node
+    client: Node
+
+
+@contextmanager
+def node(home: Path, *arguments: str) -> Iterator[Node]:
+    """A helper process that is ready; it ends with the block."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    made = Node(home, list(arguments))
+    command = [sys.executable, "-m", "qnet", "--debug", "run", *arguments]
+    log = home / "stderr.log"
+    with log.open("wb") as stderr:
+        made.process = subprocess.Popen(command, env=made.environment, stderr=stderr, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not (home / "run" / "control.sock").exists():
+            if made.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"qnet run ended with {made.process.poll()}: {log.read_text()}")
+            time.sleep(0.02)
+        yield made
+    finally:
+        made.process.terminate()
+        try:
+            made.process.wait(10)
+        except subprocess.TimeoutExpired:
+            made.process.kill()
+            made.process.wait()
+
+
+@contextmanager
+def network(folder: Path, *exit_rules: str, client_arguments: Sequence[str] = ()) -> Iterator[Network]:
+    """Everything up, the client joined but not connected. ``exit_rules``: ``--exit-allow`` and the like."""
+    with ExitStack() as stack:
+        authority = Authority()
+        roots = authority.write(folder)
+        (folder / "decoy").mkdir()
+        decoy = stack.enter_context(nginx(folder / "decoy", authority.issue(DECOY_NAME)))
+        public, status = free_port(), free_port()
+        peer = stack.enter_context(
+            node(
+                folder / "peer",
+                "--helper-mode=super",
+                f"--listen=127.0.0.1:{public}",
+                f"--decoy={DECOY_NAME}:{decoy}",
+                f"--decoy-address=127.0.0.1:{decoy}",
+                f"--decoy-roots={roots}",
+                f"--status-port={status}",
+                *exit_rules,
+            )
+        )
+        wait_until_listening(public)
+        home = folder / "client"
+        home.mkdir(mode=0o700)
+        idle = Node(home, [])
+        joined = idle.command("join", str(folder / "peer" / "data" / "descriptor.qnet"))
+        if joined.returncode:
+            raise RuntimeError(joined.stderr)
+        socks, status = free_port(), free_port()
+        arguments = [f"--socks-port={socks}", f"--status-port={status}", f"--decoy-roots={roots}", *client_arguments]
+        client = stack.enter_context(node(home, *arguments))
+        client.socks_port, client.status_port = socks, status
+        yield Network(authority, roots, decoy, public, peer, client)
+
+
+def serve_command(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process of a test."""
+    return running(arguments)
+
+
+def loopback_socket() -> socket.socket:
+    """A listening socket on a free loopback port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(20)
+    return listener

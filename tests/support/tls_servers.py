@@ -1,0 +1,250 @@
+"""Real TLS servers on loopback for tests, and a certificate authority that they all trust in.
+
+Everything is a context manager that gives the port; nothing outlives it. Folders are the caller's ``tmp_path``.
+"""
+
+import os
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+KEYS: dict[str, Callable[[], CertificateIssuerPrivateKeyTypes]] = {
+    "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "rsa": lambda: rsa.generate_private_key(65537, 2048),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A certificate with its private key."""
+
+    certificate: x509.Certificate
+    key: CertificateIssuerPrivateKeyTypes
+
+    def write(self, folder: Path, name: str = "server") -> tuple[Path, Path]:
+        """Store both in PEM; gives the paths of certificate and key."""
+        certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+        certificate.write_bytes(self.certificate.public_bytes(Encoding.PEM))
+        key.write_bytes(self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        key.chmod(0o600)
+        return certificate, key
+
+
+class Authority:
+    """A certificate authority of one test run."""
+
+    def __init__(self, name: str = "QNet test authority") -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        self.certificate = (
+            self._builder(self._name, self._key, timedelta(days=-30), timedelta(days=3650))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def issue(
+        self,
+        *names: str,
+        key: str = "p256",
+        valid_from: timedelta = timedelta(days=-1),
+        valid_until: timedelta = timedelta(days=60),
+    ) -> Credential:
+        """A server certificate for ``names``; the validity is relative to now."""
+        private = KEYS[key]()
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        certificate = (
+            self._builder(subject, private, valid_from, valid_until)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(issuer_key, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return Credential(certificate, private)
+
+    def write(self, folder: Path, name: str = "root") -> Path:
+        """Store the root certificate in PEM; gives its path."""
+        path = folder / f"{name}.crt"
+        path.write_bytes(self.certificate.public_bytes(Encoding.PEM))
+        return path
+
+    def _builder(
+        self, subject: x509.Name, key: CertificateIssuerPrivateKeyTypes, start: timedelta, end: timedelta
+    ) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + start)
+            .not_valid_after(now + end)
+        )
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_listening(port: int, timeout: float = 10) -> None:
+    """Return as soon as a connection succeeds; raises ``TimeoutError``."""
+    deadline = time.monotonic() + timeout
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nobody listens on port {port}")
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(arguments: Sequence[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with the block."""
+    process = subprocess.Popen(
+        [str(argument) for argument in arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+NGINX = """\
+{user}worker_processes 1;
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+    access_log {folder}/access.log;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port} ssl http2;
+        server_name _;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_protocols {protocols};
+        {settings}
+        location / {{ {location} }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def nginx(
+    folder: Path,
+    credential: Credential,
+    *,
+    protocols: str = "TLSv1.2 TLSv1.3",
+    settings: str = "",
+    location: str = 'default_type text/plain; return 200 "hello from the decoy\\n";',
+    port: int = 0,
+) -> Iterator[int]:
+    """nginx with TLS and HTTP/2; ``settings`` and ``location`` are lines of its configuration. Gives its port."""
+    certificate, key = credential.write(folder, "nginx")
+    port = port or free_port()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        NGINX.format(
+            user="user root;\n" if os.geteuid() == 0 else "",
+            folder=folder,
+            port=port,
+            certificate=certificate,
+            key=key,
+            protocols=protocols,
+            settings=settings,
+            location=location,
+        )
+    )
+    with running(["nginx", "-p", folder, "-e", folder / "error.log", "-c", configuration]):
+        wait_until_listening(port)
+        yield port
+
+
+@contextmanager
+def openssl_server(folder: Path, credential: Credential, *arguments: str) -> Iterator[int]:
+    """``openssl s_server -rev`` (answers each line reversed) with more ``arguments``. Gives its port."""
+    certificate, key = credential.write(folder, "openssl")
+    command = ["openssl", "s_server", "-accept", "127.0.0.1:0", "-rev", "-cert", certificate, "-key", key, *arguments]
+    with running(command) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if found := re.match(rb"ACCEPT .*:(\d+)", line):
+                yield int(found[1])
+                return
+        raise RuntimeError("openssl s_server did not start")
+
+
+@contextmanager
+def python_server(folder: Path, credential: Credential) -> Iterator[int]:
+    """Python's own ssl module: one echo per connection. Gives its port."""
+    certificate, key = credential.write(folder, "python")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.settimeout(10)
+            with connection, suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
+                tls.sendall(tls.recv(65536))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        yield int(listener.getsockname()[1])
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)

@@ -1,0 +1,110 @@
+"""Signed descriptors: round trip, every way to be refused, and bytes that are no descriptor."""
+
+import os
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qnet.wire.cbor import decode, encode
+from qnet.wire.descriptor import Descriptor, DescriptorError, DescriptorExpiredError, sign, verify
+from qnet.wire.errors import RemoteError
+
+NOW = 1_800_000_000
+KEY = Ed25519PrivateKey.generate()
+GOOD = Descriptor(
+    identity=KEY.public_key().public_bytes_raw(),
+    noise=os.urandom(32),
+    cover=os.urandom(32),
+    cover_secret=os.urandom(32),
+    addresses=("192.0.2.1:443", "[2001:db8::1]:443"),
+    decoy="decoy.test",
+    roles=("entry", "exit"),
+    issued=NOW - 10,
+    expires=NOW + 86400,
+    nickname="lily",
+    country="NL",
+)
+
+
+def test_round_trip() -> None:
+    data = sign(GOOD, KEY)
+    descriptor = verify(data, NOW)
+    assert descriptor == GOOD
+    assert descriptor.signed == data
+    assert len(descriptor.peer_id) == 32
+
+
+def test_optional_fields_may_be_absent() -> None:
+    plain = replace(GOOD, nickname="", country="")
+    assert verify(sign(plain, KEY), NOW) == plain
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"expires": NOW}, DescriptorExpiredError),
+        ({"issued": NOW + 121}, DescriptorError),
+        ({"identity": Ed25519PrivateKey.generate().public_key().public_bytes_raw()}, DescriptorError),
+    ],
+    ids=["expired", "future", "forged"],
+)
+def test_refused(change: dict, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        verify(sign(replace(GOOD, **change), KEY), NOW)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"noise": b"short"},
+        {"addresses": ()},
+        {"addresses": ("nowhere",)},
+        {"addresses": ("a:0",)},
+        {"addresses": ("a:1",) * 9},
+        {"decoy": ""},
+        {"decoy": "x" * 256},
+        {"country": "NLD"},
+        {"nickname": "new\nline"},
+    ],
+    ids=str,
+)
+def test_unacceptable_fields_cannot_be_signed(change: dict) -> None:
+    with pytest.raises(DescriptorError):
+        sign(replace(GOOD, **change), KEY)
+
+
+def test_unknown_keys_survive() -> None:
+    body, _ = decode(sign(GOOD, KEY), 4096)
+    body = encode(decode(body, 4096) | {99: "of a later version"})
+    data = encode([body, KEY.sign(b"qnet-descriptor-1" + body)])
+    assert verify(data, NOW).signed == data
+
+
+def test_every_changed_byte_is_noticed() -> None:
+    data = sign(GOOD, KEY)
+    for position in range(len(data)):
+        with pytest.raises(RemoteError):
+            verify(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :], NOW)
+
+
+@given(st.binary(max_size=300))
+def test_junk(data: bytes) -> None:
+    with pytest.raises(RemoteError):
+        verify(data, NOW)
+
+
+def test_oversized() -> None:
+    with pytest.raises(RemoteError):
+        verify(bytes(4097), NOW)
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["1801", "bf0001ff", "a201000002", "a2020001000000", "f97e00", "c11a514b67b0", "9fff", "a1f500"],
+)
+def test_other_than_deterministic_plain_data_is_refused(data: str) -> None:
+    with pytest.raises(RemoteError):
+        decode(bytes.fromhex(data), 100)
