@@ -112,6 +112,7 @@ test("disconnecting gives the lease back, then clears", async () => {
   assert.deepEqual(log, ["→ disconnect", "proxy clear", "webrtc clear", "prediction clear"]);
   assert.ok(ports[0].closed);
   assert.deepEqual(await chrome.storage.local.get("intent"), { intent: "off" });
+  assert.deepEqual(await chrome.storage.local.get("armed"), { armed: false });
   assert.equal(chrome.alarms.kept.size, 0);
 });
 
@@ -178,6 +179,39 @@ test("a restarted browser keeps the proxy from before and never clears it", asyn
   assert.ok(!log.some((line) => /^proxy/.test(line)), log.join());
 });
 
+test("a script that the browser dropped is made good before anybody is asked", async () => {
+  await connected();
+  kill();
+  chrome.storage.session.clear();
+  settings.ours = undefined;
+  chrome.onNative = undefined;
+  log.length = 0;
+  await start();
+  await until(() => ports.length === 1);
+  assert.deepEqual(log.slice(0, 2), ["proxy set", "native org.qnet.host"]);
+  const script = settings.ours.pacScript.data;
+  assert.throws(() => new Function(`${script}; return FindProxyForURL("http://a.test/", "a.test")`)(), /holds/);
+  drop();
+  open();
+  await popup.view("host_crashed");
+  assert.equal(popup.sent.at(-1).held, true);
+});
+
+test("before our script was ever in force nothing is held back", async () => {
+  await start();
+  open();
+  await popup.view("off");
+  popup.press("connect");
+  await until(() => ports.length === 1);
+  drop();
+  await popup.view("host_crashed");
+  chrome.alarms.onAlarm.emit({ name: "reconcile" });
+  await until(() => ports.length === 2);
+  drop();
+  await popup.view("host_crashed");
+  assert.equal(settings.ours, undefined);
+});
+
 test("a helper with another script replaces the old one", async () => {
   await connected();
   const next = PAC.replace(":1", ":2");
@@ -227,6 +261,7 @@ for (const [words, kind] of [
     popup.press("connect");
     await until(() => ports.length === 1);
     drop(words);
+    if (kind === "host_broken") drop(words);
     await popup.view(kind);
     assert.equal(popup.sent.at(-1).held, false);
     assert.equal(settings.ours, undefined);

@@ -28,15 +28,17 @@ test("a host that had answered did not crash at its start", () => {
   assert.equal(classify("Error when communicating with the native messaging host.", true), "broken");
 });
 
-let made, words, statuses, closed, host;
+let made, again, opened, words, statuses, closed, host;
 
 beforeEach(() => {
   made = port();
+  again = port();
   words = "Native host has exited.";
   statuses = [];
   closed = [];
   const listener = { status: (status) => statuses.push(status), closed: (failure) => closed.push(failure) };
-  host = new Host(made, () => words, listener);
+  opened = 0;
+  host = new Host(() => (opened++ ? again : made), () => words, listener);
 });
 
 const answer = (message) => made.onMessage.emit(message);
@@ -111,4 +113,39 @@ test("silence from the start is no host of ours; later it is the helper's", asyn
   answer({ id: 2, ok: true });
   await asked;
   await assert.rejects(host.request("connect", {}, 5), failure("failed", { code: "silent", message: "" }));
+});
+
+const IO = "Error when communicating with the native messaging host.";
+
+for (const [second, kind] of [
+  ["Native host has exited.", "crashed"],
+  [IO, "broken"],
+]) {
+  test(`an error of the pipe is looked into: ${kind}`, async () => {
+    words = IO;
+    const asked = host.request("hello");
+    made.onDisconnect.emit(made);
+    assert.deepEqual([opened, closed, again.sent], [2, [], []]);
+    words = second;
+    again.onDisconnect.emit(again);
+    await assert.rejects(asked, failure(kind));
+    assert.deepEqual(closed, [{ kind }]);
+  });
+}
+
+test("one that then says and does nothing is broken", async () => {
+  words = IO;
+  const asked = host.request("hello");
+  made.onDisconnect.emit(made);
+  await assert.rejects(asked, failure("broken"));
+  assert.ok(again.closed);
+});
+
+test("no second look at one that had answered", async () => {
+  words = IO;
+  const asked = host.request("hello");
+  answer({ id: 1, ok: true });
+  await asked;
+  made.onDisconnect.emit(made);
+  assert.deepEqual([opened, closed], [1, [{ kind: "broken" }]]);
 });

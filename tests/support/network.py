@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.tls_servers import Authority, free_port, nginx, running, wait_until_listening
+from tests.support.tls_servers import Authority, free_port, nginx
 
 DECOY_NAME = "decoy.test"
 START_SECONDS = 20.0
@@ -117,7 +116,6 @@ def network(folder: Path, *exit_rules: str, client_arguments: Sequence[str] = ()
                 *exit_rules,
             )
         )
-        wait_until_listening(public)
         home = folder / "client"
         home.mkdir(mode=0o700)
         idle = Node(home, [])
@@ -130,14 +128,3 @@ def network(folder: Path, *exit_rules: str, client_arguments: Sequence[str] = ()
         client.socks_port, client.status_port = socks, status
         yield Network(authority, roots, decoy, public, peer, client)
 
-
-def serve_command(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process of a test."""
-    return running(arguments)
-
-
-def loopback_socket() -> socket.socket:
-    """A listening socket on a free loopback port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(20)
-    return listener

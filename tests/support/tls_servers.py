@@ -15,12 +15,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+T = TypeVar("T")
 
 KEYS: dict[str, Callable[[], CertificateIssuerPrivateKeyTypes]] = {
     "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -120,35 +123,43 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_listening(port: int, timeout: float = 10) -> None:
-    """Return as soon as a connection succeeds; raises ``TimeoutError``."""
-    deadline = time.monotonic() + timeout
-    while True:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nobody listens on port {port}")
-        time.sleep(0.02)
-
-
 @contextmanager
-def running(arguments: Sequence[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block."""
-    process = subprocess.Popen(
-        [str(argument) for argument in arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
+def running(log: Path, arguments: Sequence[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with the block and writes into ``log``."""
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [str(argument) for argument in arguments],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
         try:
-            process.communicate(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def wait_for(condition: Callable[[], T | None], process: subprocess.Popen[bytes], log: Path) -> T:
+    """What ``condition`` gives as soon as it is not None; raises ``RuntimeError`` with the log otherwise."""
+    deadline = time.monotonic() + 10
+    while (value := condition()) is None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} did not start: {log.read_text()}")
+        time.sleep(0.02)
+    return value
+
+
+def accepts(port: int) -> bool | None:
+    """True when somebody listens on the port, else None."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return None
 
 
 NGINX = """\
@@ -204,8 +215,9 @@ def nginx(
             location=location,
         )
     )
-    with running(["nginx", "-p", folder, "-e", folder / "error.log", "-c", configuration]):
-        wait_until_listening(port)
+    log = folder / "nginx.log"
+    with running(log, ["nginx", "-p", folder, "-e", folder / "error.log", "-c", configuration]) as process:
+        wait_for(lambda: accepts(port), process, log)
         yield port
 
 
@@ -214,13 +226,10 @@ def openssl_server(folder: Path, credential: Credential, *arguments: str) -> Ite
     """``openssl s_server -rev`` (answers each line reversed) with more ``arguments``. Gives its port."""
     certificate, key = credential.write(folder, "openssl")
     command = ["openssl", "s_server", "-accept", "127.0.0.1:0", "-rev", "-cert", certificate, "-key", key, *arguments]
-    with running(command) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.match(rb"ACCEPT .*:(\d+)", line):
-                yield int(found[1])
-                return
-        raise RuntimeError("openssl s_server did not start")
+    log = folder / "openssl.log"
+    with running(log, command) as process:
+        line = wait_for(lambda: re.search(rb"^ACCEPT .*:(\d+)$", log.read_bytes(), re.MULTILINE), process, log)
+        yield int(line[1])
 
 
 @contextmanager

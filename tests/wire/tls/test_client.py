@@ -1,6 +1,5 @@
 """The handshake machine against an obedient server in memory."""
 
-
 import brotli
 import pytest
 import zstandard

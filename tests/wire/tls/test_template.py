@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.wire.tls.hello_skeleton import ECH_PAYLOADS, skeleton
 from tests.wire.tls.peers import BROWSERS, TEMPLATES, template
 
 from qnet.wire.tls import codes
-from qnet.wire.tls.codec import push_u16_list, u16, u16_list, vector
+from qnet.wire.tls.codec import u16, vector
 from qnet.wire.tls.errors import TlsError
 from qnet.wire.tls.hello import ClientHello
 from qnet.wire.tls.ja4 import ja4
@@ -20,51 +21,11 @@ from qnet.wire.tls.record import plain_record
 from qnet.wire.tls.template import Template, TemplateError
 
 COUNT = 1000
-ECH_PAYLOADS = {144, 176, 208, 240}
 
 
 def entropy(seed: int = 1):
     """Fast bytes for many hellos."""
     return random.Random(seed).randbytes
-
-
-def degrease(values: list[int]) -> bytes:
-    return push_u16_list([0x0A0A if codes.is_grease(value) else value for value in values])
-
-
-def skeleton(hello: ClientHello) -> tuple[object, ...]:
-    """Everything of a hello that is equal in all first hellos of one browser."""
-    bodies = {}
-    for kind, body in hello.extensions:
-        match kind:
-            case codes.SERVER_NAME:
-                body = b""
-            case codes.SUPPORTED_GROUPS | codes.SIGNATURE_ALGORITHMS:
-                body = degrease(u16_list(body))
-            case codes.SUPPORTED_VERSIONS:
-                body = body[:1] + degrease(u16_list(body[1:]))
-            case codes.KEY_SHARE:
-                shares = hello.key_shares()
-                lengths = [(0x0A0A if codes.is_grease(group) else group, len(key)) for group, key in shares.items()]
-                body = repr((len(body), lengths)).encode()
-            case codes.ENCRYPTED_CLIENT_HELLO:
-                length = len(body) - 42
-                size = "chosen" if length in ECH_PAYLOADS else str(length)
-                assert body[40:42] == u16(length)
-                assert body[3:5] in (b"\0\1", b"\0\3")
-                body = body[:3] + body[6:8] + size.encode()
-        bodies[0x0A0A if codes.is_grease(kind) and not bodies else kind if not codes.is_grease(kind) else 0x1A1A] = body
-    order = list(bodies)
-    boringssl = codes.is_grease(order[0])
-    return (
-        hello.legacy_version,
-        len(hello.random),
-        len(hello.session_id),
-        degrease(hello.cipher_suites),
-        hello.compression,
-        sorted(bodies.items()) if boringssl else list(bodies.items()),
-        (order[0], order[-1]),
-    )
 
 
 @pytest.mark.parametrize("browser", BROWSERS)

@@ -45,7 +45,7 @@ class CertificateEntry:
         """The certificate; raises ``CertificateError`` when it is none."""
         try:
             return x509.load_der_x509_certificate(self.der)
-        except ValueError as error:
+        except Exception as error:  # what the library raises for hostile certificates is an open set
             raise CertificateError(f"a certificate that does not parse: {error}") from None
 
 
@@ -176,6 +176,9 @@ def verify_signature(
         raise IllegalParameterError(f"signature scheme {algorithm:#06x} was not offered")
     try:
         key = certificate.public_key()
+    except Exception as error:  # as above
+        raise CertificateTypeError(f"a public key that cannot be read: {error}") from None
+    try:
         _SIGNATURES[algorithm](key, signature, _CONTEXT + transcript_hash)
     except TypeError:
         raise IllegalParameterError(f"signature scheme {algorithm:#06x} does not fit the certificate's key") from None

@@ -20,11 +20,12 @@ from hmac import compare_digest
 from cryptography import x509
 
 from qnet.wire.steps import Done, Entropy, Receive, Send
-from qnet.wire.tls import codes, messages
+from qnet.wire.tls import answers, codes
 from qnet.wire.tls.certificate import decompress_certificate, pull_certificate, verify_signature
 from qnet.wire.tls.codec import MessageBuffer, handshake_message, vector
 from qnet.wire.tls.errors import (
     BadRecordError,
+    CertificateError,
     DecodeError,
     FinishedError,
     IllegalParameterError,
@@ -51,6 +52,8 @@ from qnet.wire.tls.verify import Verifier
 
 CHANGE_CIPHER_SPEC_LIMIT = 8
 """ChangeCipherSpec records that are ignored; an honest server sends one or two."""
+
+CERTIFICATE_UNKNOWN = 46
 
 
 class State(Enum):
@@ -104,7 +107,7 @@ class TlsClient:
         self._schedule: KeySchedule
         self._group = 0
         self._server_secret = self._client_secret = b""
-        self._parameters = messages.ServerParameters()
+        self._parameters = answers.ServerParameters()
 
     def step(self, received: bytes) -> Send | Receive | Done[TlsSession]:
         """Take what arrived and say what to do next; raises ``TlsError``."""
@@ -128,15 +131,17 @@ class TlsClient:
     def alert(self, error: TlsError) -> bytes:
         """What a browser writes when it gives up for ``error``; nothing when the server has given up itself.
 
-        BoringSSL writes its ChangeCipherSpec before the first protected record, an alert included; NSS does not.
+        Measured: Chromium writes its ChangeCipherSpec first and calls every refused certificate "unknown"; Firefox
+        writes the alert alone and says why.
         """
         if not error.code:
             return b""
-        body = bytes([2, error.code])
+        chromium = codes.is_grease(self._hello.extensions[0][0])
+        code = CERTIFICATE_UNKNOWN if chromium and isinstance(error, CertificateError) else error.code
+        body = bytes([2, code])
         if self._write is None:
             return plain_record(codes.ALERT, body)
-        boringssl = codes.is_grease(self._hello.extensions[0][0])
-        prefix = CHANGE_CIPHER_SPEC_RECORD if boringssl and self._retry is None else b""
+        prefix = CHANGE_CIPHER_SPEC_RECORD if chromium and self._retry is None else b""
         return prefix + self._write.seal(codes.ALERT, body)
 
     # --- records
@@ -193,10 +198,10 @@ class TlsClient:
             case State.SERVER_HELLO, codes.SERVER_HELLO:
                 self._on_server_hello(message)
             case State.ENCRYPTED_EXTENSIONS, codes.ENCRYPTED_EXTENSIONS:
-                self._parameters = messages.pull_encrypted_extensions(message, self._hello)
+                self._parameters = answers.pull_encrypted_extensions(message, self._hello)
                 self._advance(message, State.CERTIFICATE_OR_REQUEST)
             case State.CERTIFICATE_OR_REQUEST, codes.CERTIFICATE_REQUEST:
-                messages.check_certificate_request(message)
+                answers.check_certificate_request(message)
                 self._certificate_requested = True
                 self._advance(message, State.CERTIFICATE)
             case State.CERTIFICATE_OR_REQUEST | State.CERTIFICATE, codes.CERTIFICATE | codes.COMPRESSED_CERTIFICATE:
@@ -214,7 +219,7 @@ class TlsClient:
 
     def _on_server_hello(self, message: bytes) -> None:
         hello = ServerHello.parse(message)
-        messages.check_server_hello(hello, self._hello, self._retry)
+        answers.check_server_hello(hello, self._hello, self._retry)
         if not self._messages.empty:
             raise UnexpectedMessageError("a ServerHello that does not end its record")
         self._cipher_suite = hello.cipher_suite
@@ -287,7 +292,7 @@ class TlsClient:
     def _flight(self) -> bytes:
         """The client's last flight; leaves the transcript ending with the client's Finished."""
         assert self._write is not None  # noqa: S101 - set with the ServerHello; for the type checker
-        before = messages.application_settings(self._parameters)
+        before = answers.application_settings(self._parameters)
         if self._certificate_requested:
             before += handshake_message(codes.CERTIFICATE, b"\0" + vector(3, b""))
         self._transcript += before
