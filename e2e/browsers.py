@@ -1,5 +1,6 @@
 """Debian's Chromium with the built extension, a fresh or kept profile, and a native host of the test's choice."""
 
+import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,11 +67,24 @@ class Chromium:
             time.sleep(0.1)
 
 
+def keep_extension(profile: Path) -> None:
+    """Make the extension of the last launch one that a person loaded in chrome://extensions; the browser is closed.
+
+    Chromium forgets at each start what an extension from the command line had set, the proxy included.
+    """
+    path = profile / "Default" / "Preferences"
+    preferences = json.loads(path.read_text(encoding="utf-8"))
+    extensions = preferences["extensions"]
+    extensions["settings"][DEV_ID]["location"] = 4  # ManifestLocation::kUnpacked
+    extensions.setdefault("ui", {})["developer_mode"] = True
+    path.write_text(json.dumps(preferences), encoding="utf-8")
+
+
 @contextmanager
 def chromium(
     playwright: Playwright,
     profile: Path,
-    extension: Path,
+    extension: Path | None,
     *,
     launcher: Path | None = None,
     allowed: Sequence[str] = (),
@@ -79,6 +93,8 @@ def chromium(
     headless: bool = True,
 ) -> Iterator[Chromium]:
     """Launch Chromium on ``profile`` (kept afterwards, so that a second launch is a restart).
+
+    ``extension`` is the built folder to load, or None for the one that the profile has (see ``keep_extension``).
 
     ``launcher`` is the native host to register in the profile, for the extension IDs ``allowed`` (default: ours);
     None registers none. ``env`` is what browser and native host run in (default: this process's).
@@ -91,10 +107,10 @@ def chromium(
         headless=headless,
         args=[
             *ARGUMENTS,
-            f"--disable-extensions-except={extension}",
-            f"--load-extension={extension}",
+            *([f"--disable-extensions-except={extension}", f"--load-extension={extension}"] if extension else []),
             *arguments,
         ],
+        ignore_default_args=[] if extension else ["--disable-extensions"],
         env=dict(env) if env is not None else None,
         timeout=TIMEOUT,
     )

@@ -20,7 +20,7 @@ const reconciler = new Reconciler({
   intent,
   proxy,
   privacy,
-  openHost: (listener) => new Host(api.runtime.connectNative(NATIVE_HOST), portError, listener),
+  openHost: (listener) => new Host(() => api.runtime.connectNative(NATIVE_HOST), portError, listener),
   memory: {
     read: async () => (await api.storage.session.get("failure")).failure ?? null,
     write: (failure) => api.storage.session.set({ failure }),

@@ -61,7 +61,7 @@ LINT = [
 ]
 TYPES = [Stage("types", ["mypy"])]
 DEMO_PROGRAMS = ("chromium", "nginx", "openssl", "tshark")
-TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "git", "node")
+TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "node")
 
 VERBS = {
     "demo": Verb("show the product at work", [Stage("demo", ["python", "tools/demo.py"], False)], DEMO_PROGRAMS),

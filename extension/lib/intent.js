@@ -13,4 +13,14 @@ export async function read() {
 /** @param {Intent} intent */
 export async function write(intent) {
   await api.storage.local.set({ intent });
+  if (intent === "off") await api.storage.local.set({ armed: false });
+}
+
+/** Whether our script has been in force since the person pressed Connect: from then on nothing may go direct. */
+export async function armed() {
+  return (await api.storage.local.get("armed")).armed === true;
+}
+
+export async function arm() {
+  await api.storage.local.set({ armed: true });
 }

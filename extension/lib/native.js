@@ -41,13 +41,15 @@ export class HostError extends Error {
  * @param {unknown} [cause]
  */
 export function failed(code, cause) {
-  const message = cause === undefined ? "" : String(cause?.message ?? cause);
+  const message = cause === undefined ? "" : String(cause);
   return new HostError({ kind: "failed", error: { code, message } });
 }
 
 const ANSWER_WITHIN = 30_000;
+const EXAMINE_WITHIN = 2_000;
 
 export class Host {
+  #open;
   #port;
   #listener;
   #portError;
@@ -59,18 +61,21 @@ export class Host {
   #ended = null;
 
   /**
-   * @param {chrome.runtime.Port} port
+   * @param {() => chrome.runtime.Port} open
    * @param {(port: chrome.runtime.Port) => string} portError
    * @param {{status: (status: import("./messages.js").Status) => void, closed: (failure: Failure) => void}} listener
    *   `closed` is called once, unless we close first
    */
-  constructor(port, portError, listener) {
-    this.#port = port;
+  constructor(open, portError, listener) {
+    this.#open = open;
     this.#portError = portError;
     this.#listener = listener;
-    port.onMessage.addListener((message) => this.#receive(message));
-    port.onDisconnect.addListener(() => {
-      this.#end({ kind: classify(this.#portError(port), this.#answered) });
+    this.#port = open();
+    this.#port.onMessage.addListener((message) => this.#receive(message));
+    this.#port.onDisconnect.addListener((port) => {
+      const kind = classify(portError(port), this.#answered);
+      if (kind === "broken" && !this.#answered) this.#examine();
+      else this.#end({ kind });
     });
   }
 
@@ -121,6 +126,22 @@ export class Host {
   /** Nothing was ever understood: something else answers. Later silence is the helper's. */
   #silence() {
     return this.#answered ? failed("silent") : new HostError({ kind: "broken" });
+  }
+
+  /**
+   * Chromium has the same words for a host that says nonsense and for one that was gone before we wrote to it.
+   * Start it once more and write nothing: then only the former is broken.
+   */
+  #examine() {
+    const port = this.#open();
+    const timer = setTimeout(() => {
+      port.disconnect();
+      this.#end({ kind: "broken" });
+    }, EXAMINE_WITHIN);
+    port.onDisconnect.addListener(() => {
+      clearTimeout(timer);
+      this.#end({ kind: classify(this.#portError(port), false) });
+    });
   }
 
   /** @param {Failure} failure */

@@ -10,6 +10,9 @@ import { hashOf } from "./pac.js";
  * @typedef {{control: "ours" | "free" | "other" | "policy", hash: string | null}} Proxy
  */
 
+/** Holds every page back: Chromium blocks a request whose mandatory script throws (an empty answer would go direct). */
+export const NOTHING = 'function FindProxyForURL() { throw new Error("QNet holds pages back"); }\n';
+
 const CONTROL = {
   controlled_by_this_extension: "ours",
   controllable_by_this_extension: "free",

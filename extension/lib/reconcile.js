@@ -84,10 +84,14 @@ export class Reconciler {
     }
     const wanted = (await this.#intent()) === "connected";
     await setAlarm(wanted);
-    if (!wanted) await this.#release();
-    else if (!this.#host && (retry || !this.#failure)) await this.#attach();
+    if (!wanted) {
+      await this.#release();
+      return this.#show();
+    }
+    await this.#close();
+    if (!this.#host && (retry || !this.#failure)) await this.#attach();
     else if (this.#pac) await this.#hold({ contested: false });
-    if (wanted && (await this.#browser.proxy.read()).hash !== null) await privacy.guard();
+    if ((await this.#browser.proxy.read()).hash !== null) await privacy.guard();
     return this.#show();
   }
 
@@ -96,6 +100,13 @@ export class Reconciler {
     const stored = await this.#browser.intent.read();
     if (stored) return stored;
     return (await this.#browser.proxy.read()).control === "ours" ? "connected" : "off";
+  }
+
+  /** A browser may drop a script that it had (an unpacked extension's, at each start): hold back all until ours is. */
+  async #close() {
+    const { intent, proxy } = this.#browser;
+    const { control } = await proxy.read();
+    if (control === "free" && !this.#pac && (await intent.armed())) await proxy.apply(proxy.NOTHING);
   }
 
   async #release() {
@@ -141,10 +152,11 @@ export class Reconciler {
    * over the moment the other goes, and we do not answer each of its changes with one of ours.
    */
   async #hold({ contested }) {
-    const { proxy } = this.#browser;
+    const { intent, proxy } = this.#browser;
     const { control, hash } = await proxy.read();
     if (hash === this.#pac.hash) return;
     if (contested || control === "ours" || control === "free") await proxy.apply(this.#pac.text);
+    await intent.arm();
   }
 
   #heard(host, status) {
@@ -171,8 +183,8 @@ export class Reconciler {
     const { supported, proxy, privateWindows, show } = this.#browser;
     const facts = {
       supported,
-      intent: supported ? await this.#intent() : "off",
-      proxy: supported ? await proxy.read() : { control: "free", hash: null },
+      intent: await this.#intent(),
+      proxy: await proxy.read(),
       privateWindows: await privateWindows(),
     };
     if (turn !== this.#turn) return;

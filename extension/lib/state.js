@@ -18,7 +18,8 @@
  * @property {boolean} escape  whether turning off is offered beside it
  * @property {string | null} command  what to run in a terminal
  * @property {boolean} advice  whether do_<kind> exists
- * @property {boolean | null} held  whether nothing can leave outside the tunnel; null where it goes without saying
+ * @property {"all" | "ordinary" | "none" | null} held  whose pages cannot go around the tunnel: held_<held>.
+ *   Chromium lets windows go direct that the extension is not let into, so "ordinary" windows only is the default
  * @property {import("./messages.js").ErrorInfo | null} error
  * @property {import("./messages.js").Hop | null} exit
  * @property {import("./messages.js").Traffic | null} traffic
@@ -52,7 +53,6 @@ const HOST_FAILURES = ["missing", "forbidden", "broken", "crashed"];
 export function viewOf(facts) {
   const kind = kindOf(facts);
   const { look, press, escape, command = null, advice = false } = KINDS[kind];
-  const settled = look === "off" || kind === "connected";
   return {
     kind,
     look,
@@ -61,12 +61,18 @@ export function viewOf(facts) {
     command,
     advice,
     badge: BADGES[look],
-    held: settled ? null : facts.proxy.hash !== null,
+    held: look === "off" || (kind === "connected" && facts.privateWindows) ? null : heldOf(facts),
     error: errorOf(kind, facts),
     exit: (kind === "connected" && facts.status?.hops?.find((hop) => hop.exit)) || null,
     traffic: (kind === "connected" && facts.status?.traffic) || null,
     noticePrivate: kind !== "off" && facts.proxy.hash !== null && !facts.privateWindows,
   };
+}
+
+/** @param {Facts} facts */
+function heldOf({ proxy, privateWindows }) {
+  if (proxy.hash === null) return "none";
+  return privateWindows ? "all" : "ordinary";
 }
 
 /** @param {Facts} facts */

@@ -39,7 +39,7 @@ function show(view) {
   put("title", text(`title_${view.kind}`));
   put("text", text(`text_${view.kind}`));
   reveal("held", view.held !== null);
-  put("held", view.held === null ? "" : text(view.held ? "held_yes" : "held_no"));
+  put("held", view.held === null ? "" : text(`held_${view.held}`));
 
   reveal("help", view.advice);
   put("advice", view.advice ? text(`do_${view.kind}`) : "");
@@ -84,7 +84,7 @@ function open() {
 
 const press = (name) => background.postMessage({ press: name });
 
-element("press").addEventListener("click", ({ currentTarget }) => press(currentTarget.dataset.press));
+element("press").addEventListener("click", () => press(element("press").dataset.press));
 element("escape").addEventListener("click", () => press("off"));
 element("notice-do").addEventListener("click", () => press("settings"));
 element("copy").addEventListener("click", async () => {

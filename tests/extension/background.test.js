@@ -121,7 +121,7 @@ test("the host goes while connected: the proxy stays, the view says so, Reconnec
   log.length = 0;
   drop();
   await popup.view("blocked");
-  assert.equal(popup.sent.at(-1).held, true);
+  assert.equal(popup.sent.at(-1).held, "all");
   assert.ok(!log.some((line) => /clear$|native/.test(line)), log.join());
   assert.equal(icon.badge, "!");
   popup.press("reconnect");
@@ -175,7 +175,7 @@ test("a restarted browser keeps the proxy from before and never clears it", asyn
   native[0].onDisconnect.emit(native[0]);
   open();
   await popup.view("host_crashed");
-  assert.equal(popup.sent.at(-1).held, true);
+  assert.equal(popup.sent.at(-1).held, "all");
   assert.ok(!log.some((line) => /^proxy/.test(line)), log.join());
 });
 
@@ -194,7 +194,7 @@ test("a script that the browser dropped is made good before anybody is asked", a
   drop();
   open();
   await popup.view("host_crashed");
-  assert.equal(popup.sent.at(-1).held, true);
+  assert.equal(popup.sent.at(-1).held, "all");
 });
 
 test("before our script was ever in force nothing is held back", async () => {
@@ -263,7 +263,7 @@ for (const [words, kind] of [
     drop(words);
     if (kind === "host_broken") drop(words);
     await popup.view(kind);
-    assert.equal(popup.sent.at(-1).held, false);
+    assert.equal(popup.sent.at(-1).held, "none");
     assert.equal(settings.ours, undefined);
     serve();
     popup.press("retry");

@@ -79,7 +79,9 @@ test("green only where every fact says so; held only where our script is in forc
       facts.status?.state === "connected";
     assert.equal(shown.look === "connected", all);
     assert.equal(shown.badge === "✓", all);
-    if (shown.held) assert.equal(facts.proxy.control, "ours");
+    if (shown.held === "all" || shown.held === "ordinary") assert.equal(facts.proxy.control, "ours");
+    if (shown.held) assert.equal(shown.held === "ordinary", facts.proxy.hash !== null && !facts.privateWindows);
+    if (shown.held === null) assert.ok(shown.look === "off" || (all && facts.privateWindows));
     if (shown.exit || shown.traffic) assert.ok(all);
     if (all) assert.equal(shown.noticePrivate, !facts.privateWindows);
     if (all) green++;
@@ -102,8 +104,8 @@ test("what went wrong is passed on", () => {
 });
 
 test("a failure with our script in force says that pages are held, without it that they are not", () => {
-  assert.equal(view({ failure: { kind: "missing" } }).held, true);
-  assert.equal(view({ failure: { kind: "missing" }, proxy: FREE }).held, false);
+  assert.equal(view({ failure: { kind: "missing" } }).held, "all");
+  assert.equal(view({ failure: { kind: "missing" }, proxy: FREE }).held, "none");
   assert.equal(view({ intent: "off" }).held, null);
 });
 
@@ -138,7 +140,7 @@ test("no text is left over", () => {
   const made = new Set([
     ...["title", "text", "do"].flatMap((part) => kinds.map((kind) => `${part}_${kind}`)),
     ...Object.values(KINDS).map(({ press }) => `press_${press}`),
-    ...["name", "description"],
+    ...["name", "description", "held_all", "held_ordinary", "held_none"],
   ]);
   const left = Object.keys(locales.en).filter((k) => !literal.has(k) && !made.has(k) && !k.startsWith("error_"));
   assert.deepEqual(left, []);

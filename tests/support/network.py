@@ -85,6 +85,7 @@ def node(home: Path, *arguments: str) -> Iterator[Node]:
             if made.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"qnet run ended with {made.process.poll()}: {log.read_text()}")
             time.sleep(0.02)
+        made.status()  # answered once everything listens
         yield made
     finally:
         made.process.terminate()

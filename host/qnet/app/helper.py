@@ -65,21 +65,21 @@ class Helper:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._wait_for_signal)
-                if can.relays:
-                    await self._serve_public(can, disguise)
-                self._tunnel = Tunnel(
-                    PeerBook(self._folders.data / "peers").peers, disguise, self._scratch, self._on_change
-                )
-                port = await self._serve_programs(self._tunnel) if can.proxies else 0
-                status_socket = bind(LOOPBACK, self._settings.status_port, what="the status", option="--status-port")
-                control = Control(self._tunnel, compile_pac(port or 1), port, self.status, self._stop.set)
+                control = Control(self.status, self._stop.set)
                 server = ControlServer(self._folders.control, control)
                 await group.start(server.serve)
+                book = PeerBook(self._folders.data / "peers")
+                tunnel = self._tunnel = Tunnel(book.peers, disguise, self._scratch, self._on_change)
+                status_socket = bind(LOOPBACK, self._settings.status_port, what="the status", option="--status-port")
+                if can.relays:
+                    await self._serve_public(can, disguise)
+                port = await self._serve_programs(tunnel) if can.proxies else 0
+                control.ready(tunnel, compile_pac(port or 1), port)
                 group.start_soon(self._announce, server)
                 if can.proxies:
-                    group.start_soon(self._tunnel.run)
+                    group.start_soon(tunnel.run)
                     if self._connect:
-                        self._tunnel.lease("command line")
+                        tunnel.lease("command line")
                 _log.info("ready as %s", self._settings.mode)
                 group.start_soon(_serve_status, self.status, status_socket)
                 await self._stop.wait()

@@ -63,6 +63,7 @@ class StreamSocket(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._early = bytearray()
         self._unsent = b""
+        self._limit: int | None = None
         self._undrained = 0
         self._ended = False
         self._gone = False
@@ -84,17 +85,29 @@ class StreamSocket(asyncio.BufferedProtocol):
             self._end_output()
         self.continue_reading()
 
+    def limit_input(self, count: int) -> None:
+        """Take only ``count`` more bytes from the socket: what follows is not for this destination."""
+        self._limit = count
+
     def send_first(self, data: bytes) -> None:
         """Bytes that came before this object: they go out ahead of what the socket says."""
         self._unsent += data
         self.continue_reading()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        credit = self._link.session.credit(self.circuit, self.stream)
-        return self._link.scratch.payload[HEADROOM : HEADROOM + min(max(credit, 1), BULK)]
+        room = min(max(self._sendable(), 1), BULK)
+        return self._link.scratch.payload[HEADROOM : HEADROOM + room]
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._limit is not None:
+            self._limit -= nbytes
         self._link.send(self, nbytes)
+        if not self._sendable():
+            self.pause()
+
+    def _sendable(self) -> int:
+        credit = self._link.session.credit(self.circuit, self.stream)
+        return credit if self._limit is None else min(credit, self._limit)
 
     def eof_received(self) -> bool:
         self._link.fin(self)
@@ -182,7 +195,7 @@ class StreamSocket(asyncio.BufferedProtocol):
             link.send(self, len(piece))
         if self._transport is None or self._transport.is_closing():
             return
-        if self._unsent or link.paused or not link.session.credit(self.circuit, self.stream):
+        if self._unsent or link.paused or not self._sendable():
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -301,8 +314,6 @@ class Link(asyncio.BufferedProtocol):
         self._transport.write(session.seal_data(socket.circuit, socket.stream, count, self.loop.time()))
         if _TRANSPORT_KEEPS_VIEWS and self._transport.get_write_buffer_size():
             self.scratch.renew_sealed()
-        if not session.credit(socket.circuit, socket.stream):
-            socket.pause()
 
     # --- streams
 

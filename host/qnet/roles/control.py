@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import anyio
+
 from qnet import __version__
 from qnet.browser.pac import Pac
 from qnet.net.control import ControlSession
@@ -41,19 +43,25 @@ class OffsetError(LocalError):
 
 
 class Control:
-    """The ``ControlHandler`` of the helper. ``port``: the browsers' proxy port on 127.0.0.1."""
+    """The ``ControlHandler`` of the helper. Requests wait until ``ready`` is called: the socket is open before all
+    else, because it is what keeps a second helper from starting.
+    """
 
-    def __init__(
-        self, tunnel: Tunnel, pac: Pac, port: int, status: Callable[[], Status], stop: Callable[[], None]
-    ) -> None:
+    def __init__(self, status: Callable[[], Status], stop: Callable[[], None]) -> None:
+        self._status = status
+        self._stop = stop
+        self._ready = anyio.Event()
+
+    def ready(self, tunnel: Tunnel, pac: Pac, port: int) -> None:
+        """``port``: the browsers' proxy port on 127.0.0.1, ``pac``: the script that leads to it."""
         self._tunnel = tunnel
         self._pac = pac
         self._port = port
-        self._status = status
-        self._stop = stop
+        self._ready.set()
 
     async def handle(self, session: ControlSession, request: AnyRequest) -> Answer:
         """Answer one request."""
+        await self._ready.wait()
         match request:
             case Hello(id=number, version=version):
                 if version != PROTOCOL_VERSION:
@@ -85,4 +93,5 @@ class Control:
 
     def closed(self, session: ControlSession) -> None:
         """A session that ends gives its lease back."""
-        self._tunnel.release(session)
+        if self._ready.is_set():
+            self._tunnel.release(session)

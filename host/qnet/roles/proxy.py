@@ -72,13 +72,18 @@ class Proxy:
             connection.refuse(failure(request, FailureReason.NO_TUNNEL))
             return
         if connection.optimistic and request.port == TLS_PORT and request.kind != "http":
-            connection.hand_over(stream, success(request), done.trailing)
+            stream.send_first(done.trailing)
+            connection.hand_over(stream, success(request))
             return
-        if request.kind == "http":
-            stream.send_first(request.first + done.trailing)
+        trailing = done.trailing
+        if request.body is not None:
+            # A program may send its next request on the same connection; it could be for another site.
+            trailing = trailing[: request.body]
+            stream.limit_input(request.body - len(trailing))
+        stream.send_first(request.first + trailing)
         reason = await self._outcome(stream)
         if reason is None:
-            connection.hand_over(stream, success(request), b"" if request.kind == "http" else done.trailing)
+            connection.hand_over(stream, success(request))
         else:
             connection.refuse(failure(request, _REASONS.get(reason, FailureReason.INTERNAL)))
 
@@ -102,7 +107,7 @@ class _Connection(HandshakeProtocol[ProxyRequest]):
         self._proxy.accept(self)
         super().connection_made(transport)
 
-    def hand_over(self, stream: StreamSocket, answer: bytes, trailing: bytes) -> None:
+    def hand_over(self, stream: StreamSocket, answer: bytes) -> None:
         """From here on the socket belongs to the stream."""
         transport = self.transport
         assert transport is not None  # noqa: S101
@@ -111,8 +116,6 @@ class _Connection(HandshakeProtocol[ProxyRequest]):
             return
         transport.write(answer)
         transport.set_protocol(stream)
-        if trailing:
-            stream.send_first(trailing)
         stream.connection_made(transport)
 
     def refuse(self, answer: bytes) -> None:

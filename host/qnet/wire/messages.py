@@ -22,7 +22,7 @@ from qnet.wire.errors import Place, RemoteError
 
 PROTOCOL_VERSION = 1
 FEATURES = ("connect", "pac", "status-events")
-PAC_CHUNK = 256 * 1024
+PAC_CHUNK = 128 * 1024
 """Characters of PAC text in one message: with JSON escapes well below the browsers' 1 MiB."""
 
 

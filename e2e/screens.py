@@ -1,0 +1,67 @@
+"""Screenshots of every state of the popup, light and dark, in each language: ``python -m e2e.screens [OUT]``."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from e2e import hosts
+from e2e.browsers import chromium
+from playwright.sync_api import Playwright, sync_playwright
+from tools.extension import ROOT, build
+
+LOCALES = ("en", "fa")
+SCENES = {
+    "connected": "connected",
+    "connecting": "connecting",
+    "troubled": "connecting",
+    "lost": "blocked",
+    "start": "failed",
+}
+"""The scripted host's scenes, and the state that each ends in."""
+
+
+def launchers(folder: Path) -> dict[str, tuple[Path | None, str]]:
+    """Native hosts by the name of the picture, each with the state that the popup reaches."""
+    port = hosts.dead_port()
+    bad: dict[str, tuple[Path | None, str]] = {
+        "missing": (None, "host_missing"),
+        "forbidden": (hosts.script(folder / "forbidden", "exit 0"), "host_forbidden"),
+        "broken": (hosts.script(folder / "broken", "echo this is no frame; sleep 5"), "host_broken"),
+        "crashed": (hosts.script(folder / "crashed", "exit 1"), "host_crashed"),
+    }
+    return bad | {name: (hosts.scene(folder / name, name, port), state) for name, state in SCENES.items()}
+
+
+def take(playwright: Playwright, out: Path) -> None:
+    """Write ``<locale>-<picture>-<light|dark>.png`` into ``out``."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for locale in LOCALES:
+            extension = build("chrome", folder / locale, locale=locale)
+            for picture, (launcher, state) in launchers(folder / "hosts").items():
+                allowed = ["p" * 32] if picture == "forbidden" else []
+                profile = folder / f"{locale}-{picture}"
+                with chromium(playwright, profile, extension, launcher=launcher, allowed=allowed) as browser:
+                    popup = browser.open_popup()
+                    popup.wait_for("off")
+                    for shown in ("off", state) if picture == "missing" else (state,):
+                        if shown != "off":
+                            popup.press()
+                            popup.wait_for(shown)
+                            popup.page.wait_for_timeout(500)
+                        for theme in ("light", "dark"):
+                            stem = "off" if shown == "off" else picture
+                            popup.screenshot(out / f"{locale}-{stem}-{theme}.png", dark=theme == "dark")
+
+
+def main() -> None:
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "screens"
+    shutil.rmtree(out, ignore_errors=True)
+    with sync_playwright() as playwright:
+        take(playwright, out)
+    print(out)
+
+
+if __name__ == "__main__":
+    main()
