@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.pages import Popup
 from playwright.sync_api import BrowserContext, Page, Playwright, Worker
 
+from e2e.pages import Popup
 from qnet.browser.install import install_profile
 from qnet.browser.manifests import DEV_ID
 
@@ -67,15 +67,17 @@ class Chromium:
             time.sleep(0.1)
 
 
-def keep_extension(profile: Path) -> None:
+def keep_extension(profile: Path, *, private_windows: bool = False) -> None:
     """Make the extension of the last launch one that a person loaded in chrome://extensions; the browser is closed.
 
     Chromium forgets at each start what an extension from the command line had set, the proxy included.
+    ``private_windows`` lets it into them.
     """
     path = profile / "Default" / "Preferences"
     preferences = json.loads(path.read_text(encoding="utf-8"))
     extensions = preferences["extensions"]
     extensions["settings"][DEV_ID]["location"] = 4  # ManifestLocation::kUnpacked
+    extensions["settings"][DEV_ID]["incognito"] = private_windows
     extensions.setdefault("ui", {})["developer_mode"] = True
     path.write_text(json.dumps(preferences), encoding="utf-8")
 

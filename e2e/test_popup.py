@@ -1,14 +1,16 @@
 """The popup and the proxy setting in real Chromium, with native hosts that are bad, or play a scene."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Error, Playwright
+
 from e2e import hosts
 from e2e.browsers import Chromium, chromium, keep_extension
 from e2e.listeners import Site, site
 from e2e.pages import Popup
-from playwright.sync_api import Error, Playwright
 
 PROXY = "chrome.proxy.settings.get({incognito: false})"
 BLOCKED = ("ERR_PROXY_CONNECTION_FAILED", "ERR_MANDATORY_PROXY_CONFIGURATION_FAILED")
@@ -36,6 +38,20 @@ def test_no_host(playwright: Playwright, extension: Path, tmp_path: Path) -> Non
         popup.wait_for("off")
 
 
+def test_by_keyboard(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
+    with chromium(playwright, tmp_path / "profile", extension) as browser:
+        popup = browser.open_popup()
+        popup.wait_for("off")
+        keyboard = popup.page.keyboard
+        keyboard.press("Tab")
+        keyboard.press("Enter")
+        popup.wait_for("host_missing")
+        assert popup.page.evaluate("document.activeElement.id") == "press"
+        keyboard.press("Tab")
+        keyboard.press("Space")
+        popup.wait_for("off")
+
+
 def test_host_of_another_extension(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
     launcher = hosts.script(tmp_path / "host", "exit 0")
     with chromium(playwright, tmp_path / "profile", extension, launcher=launcher, allowed=[STRANGER]) as browser:
@@ -47,7 +63,7 @@ def test_host_of_another_extension(playwright: Playwright, extension: Path, tmp_
 @pytest.mark.parametrize(
     ("state", "make"),
     [
-        ("host_broken", lambda path: hosts.script(path, "echo 'this is no frame of native messaging'; sleep 20")),
+        ("host_broken", lambda path: hosts.script(path, "echo 'this is no frame of native messaging'; exec sleep 20")),
         ("host_crashed", lambda path: hosts.script(path, "exit 1")),
         ("host_crashed", lambda path: hosts.script(path, "exit 0", mode=0o644)),
     ],
@@ -168,3 +184,28 @@ def test_a_dropped_setting_is_made_good(playwright: Playwright, extension: Path,
             popup.press()
             popup.wait_for("connected")
     assert target.hits == []
+
+
+@pytest.mark.parametrize("allowed", [False, True], ids=["as installed", "allowed"])
+def test_private_windows(allowed: bool, playwright: Playwright, extension: Path, tmp_path: Path) -> None:
+    """Chromium lets private windows go direct that the extension is not let into: the popup must say so."""
+    profile = tmp_path / "profile"
+    launcher = hosts.scene(tmp_path / "host", "connected", hosts.dead_port())
+    arguments = ["--host-resolver-rules=MAP direct.test 127.0.0.1"]
+    with chromium(playwright, profile, extension, launcher=launcher) as browser:
+        connect(browser, "connected")
+    keep_extension(profile, private_windows=allowed)
+    with site() as target, chromium(playwright, profile, None, launcher=launcher, arguments=arguments) as browser:
+        popup = browser.open_popup()
+        popup.wait_for("connected")
+        assert popup.shows("notice") == (not allowed)
+        url = f"http://direct.test:{target.port}/private"
+        browser.worker().evaluate("url => { chrome.windows.create({ url, incognito: true }); }", url)
+        if allowed:
+            browser.wait_for_worker(
+                "chrome.tabs.query({}).then((tabs) => tabs.some((t) => t.incognito && t.status === 'complete'))"
+            )
+        deadline = time.monotonic() + (1 if allowed else 15)
+        while time.monotonic() < deadline and not target.hits:
+            time.sleep(0.05)
+    assert ("/private" in target.hits) == (not allowed)

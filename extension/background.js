@@ -22,7 +22,11 @@ const reconciler = new Reconciler({
   privacy,
   openHost: (listener) => new Host(() => api.runtime.connectNative(NATIVE_HOST), portError, listener),
   memory: {
-    read: async () => (await api.storage.session.get("failure")).failure ?? null,
+    async read() {
+      /** @type {{failure?: import("./lib/native.js").Failure | null}} */
+      const { failure = null } = await api.storage.session.get("failure");
+      return failure;
+    },
     write: (failure) => api.storage.session.set({ failure }),
   },
   async setAlarm(on) {

@@ -3,7 +3,7 @@
 export const api = globalThis.chrome;
 
 /** `browser` exists in Chrome too; only Firefox proxies request by request. */
-export const isFirefox = Boolean(globalThis.browser?.proxy?.onRequest);
+export const isFirefox = "onRequest" in (globalThis.browser?.proxy ?? {});
 
 /** Whether this version can carry this browser's pages. Firefox's way (`proxy.onRequest`) is not built yet. */
 export const supported = !isFirefox;
@@ -17,7 +17,8 @@ export const client = isFirefox ? "firefox" : "chromium";
  * @returns {string}
  */
 export function portError(port) {
-  return (isFirefox ? port.error?.message : api.runtime.lastError?.message) ?? "";
+  const error = isFirefox ? /** @type {any} */ (port).error : api.runtime.lastError;
+  return error?.message ?? "";
 }
 
 /** Where the person lets the extension into private windows. */

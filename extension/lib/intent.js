@@ -12,8 +12,10 @@ export async function read() {
 
 /** @param {Intent} intent */
 export async function write(intent) {
-  await api.storage.local.set({ intent });
-  if (intent === "off") await api.storage.local.set({ armed: false });
+  /** @type {{intent: Intent, armed?: boolean}} */
+  const kept = { intent };
+  if (intent === "off") kept.armed = false;
+  await api.storage.local.set(kept);
 }
 
 /** Whether our script has been in force since the person pressed Connect: from then on nothing may go direct. */

@@ -75,6 +75,7 @@ export interface Status {
   traffic?: Traffic;
   reconnection_attempts?: number;
   last_error?: ErrorInfo | null;
+  exit?: ExitCounts | null;
 }
 
 /** What the helper can do for a browser right now; it never claims more than is true. */
@@ -103,6 +104,13 @@ export interface ErrorInfo {
 
 /** Where on the way a failure happened: what the popup tells a person. */
 export type Place = "destination" | "exit" | "host" | "local network" | "mesh";
+
+/** What an exit did since its start: streams asked for, connected, refused by its policy. */
+export interface ExitCounts {
+  requests?: number;
+  success?: number;
+  blocked?: number;
+}
 
 /** Where this session's browser finds the proxy; `pac_hash` names the PAC that belongs to it. */
 export interface ProxyInfo {

@@ -65,6 +65,8 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     country: Annotated[str, msgspec.Meta(pattern="^([A-Z]{2})?$")] = ""
     listen: str | None = None
     """Where this node's cover listens for the public."""
+    address: str | None = None
+    """Where clients reach it, if that is not ``listen`` itself (a wildcard, a forwarded port)."""
     decoy: str | None = None
     """The site this node looks like; its host is the TLS name."""
     decoy_address: str | None = None
@@ -84,7 +86,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
 
     def __post_init__(self) -> None:
         """Raise ``ValueError``, the field's name first, for what types alone do not say."""
-        addresses = {name: getattr(self, name) for name in ("listen", "decoy", "decoy_address")}
+        addresses = {name: getattr(self, name) for name in ("listen", "address", "decoy", "decoy_address")}
         pairs = [(name, text) for name, text in addresses.items() if text is not None]
         pairs += [("exit_map", text) for pair in self.exit_map.items() for text in pair]
         for name, text in pairs:

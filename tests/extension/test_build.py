@@ -3,11 +3,11 @@ import re
 from pathlib import Path
 
 import pytest
-from tools import extension, generate
 
 from qnet import __version__
 from qnet.browser.manifests import NAME
 from qnet.wire.messages import PROTOCOL_VERSION
+from tools import extension, generate
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "extension"

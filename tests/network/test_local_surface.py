@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+
 from tests.network.conftest import Site
 from tests.support.network import Network
 

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.network.conftest import BIG, Site
 from tests.support.network import Network
 

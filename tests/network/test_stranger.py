@@ -6,6 +6,7 @@ import ssl
 import subprocess
 
 import pytest
+
 from tests.support.network import DECOY_NAME, Network
 
 CASES = {

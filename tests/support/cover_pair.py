@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from tests.support.tls_servers import Authority
 
 import qnet
 from qnet.wire.cover.appearance import APPEARANCES
@@ -18,6 +17,7 @@ from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.steps import Done, Receive, Send
 from qnet.wire.tls.template import Template
 from qnet.wire.tls.verify import ChainVerifier
+from tests.support.tls_servers import Authority
 
 NAME = "decoy.test"
 NOW = 1_800_000_000.0

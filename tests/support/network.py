@@ -128,4 +128,3 @@ def network(folder: Path, *exit_rules: str, client_arguments: Sequence[str] = ()
         client = stack.enter_context(node(home, *arguments))
         client.socks_port, client.status_port = socks, status
         yield Network(authority, roots, decoy, public, peer, client)
-

@@ -4,9 +4,9 @@ import os
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from tests.wire.noise_vectors import VECTORS
 
 from qnet.wire.noise import XK_PSK3, NoiseError, NoiseHandshake, public_key
+from tests.wire.noise_vectors import VECTORS
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[v["protocol"] for v in VECTORS])

@@ -113,6 +113,7 @@ class Helper:
             traffic=view.traffic,
             reconnection_attempts=view.attempts,
             last_error=view.last_error,
+            exit=self._exit.counts if self._exit else None,
         )
 
     async def _serve_programs(self, tunnel: Tunnel) -> int:
@@ -135,7 +136,9 @@ class Helper:
         self._exit = Exit(exit_policy(settings), settings.exit_max_connections)
         self._servers.append(await serve_peer(place, keys, disguise, self._scratch, self._exit))
         roles = ("entry", "exit") if can.exits else ("entry",)
-        presentation = Presentation(settings.listen, decoy_name, roles, settings.nickname, settings.country)
+        presentation = Presentation(
+            settings.address or settings.listen, decoy_name, roles, settings.nickname, settings.country
+        )
         write_private(self._folders.data / "descriptor.qnet", describe(keys, presentation, time.time()))
         if can.exits:
             _log.warning(LEGAL_NOTICE)

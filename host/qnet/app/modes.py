@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qnet.settings import Mode, Settings
+from qnet.settings import Mode, Settings, split_address
 from qnet.wire.errors import LocalError
 
 
@@ -46,4 +46,10 @@ def capabilities(settings: Settings) -> Capabilities:
         raise ModeError("an exit needs an address for complaints", "set EXIT_ABUSE_EMAIL=you@example.org")
     if found.relays and (settings.listen is None or settings.decoy is None):
         raise ModeError(f"mode {settings.mode} needs --listen and --decoy", "see: qnet run --help")
+    if found.relays and settings.address is None and _is_wildcard(settings.listen or ""):
+        raise ModeError("nobody can connect to a wildcard", "say where the public reaches this node: --address")
     return found
+
+
+def _is_wildcard(listen: str) -> bool:
+    return split_address(listen)[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound

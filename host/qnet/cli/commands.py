@@ -54,7 +54,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         modes.add_argument(flag, dest="mode", action="store_const", const=mode, help=f"same as --helper-mode {mode}")
     parser.add_argument("--socks-port", type=int, metavar="N")
     parser.add_argument("--status-port", type=int, metavar="N")
-    parser.add_argument("--listen", metavar="HOST:PORT", help="where the public reaches this node")
+    parser.add_argument("--listen", metavar="ADDRESS:PORT", help="where this node listens for the public")
+    parser.add_argument("--address", metavar="HOST:PORT", help="where the public reaches it, if elsewhere")
+    parser.add_argument("--nickname", metavar="NAME", help="what people see of this node")
+    parser.add_argument("--country", metavar="CC", help="where it stands, as two letters")
     parser.add_argument("--decoy", metavar="HOST:PORT", help="the site this node looks like")
     parser.add_argument("--decoy-address", metavar="ADDRESS:PORT", help="connect here for the decoy")
     parser.add_argument("--decoy-roots", type=os.path.abspath, metavar="FILE", help="further roots for it (PEM)")
@@ -101,7 +104,8 @@ def _join(options: argparse.Namespace, folders: Folders) -> int:
     folders.create()
     from qnet import app
 
-    app.join(folders, options.file)
+    peer = app.join(folders, options.file)
+    print(f"Joined {peer.nickname or 'a peer without a name'}. Now: qnet run, or press Connect in the browser.")
     return 0
 
 

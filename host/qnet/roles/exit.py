@@ -2,25 +2,15 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 from qnet.mesh.exit_policy import ExitPolicy, permitted
 from qnet.net.dial import DialError, connect, resolve
 from qnet.net.link import Link, StreamSocket
 from qnet.wire.frames import Reset
 from qnet.wire.link import StreamOpen
+from qnet.wire.messages import ExitCounts
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class ExitCounts:
-    """Since the start."""
-
-    requests: int = 0
-    success: int = 0
-    refused: int = 0
-    open: int = 0
 
 
 class Exit:
@@ -30,12 +20,17 @@ class Exit:
         self._policy = policy
         self._max_connections = max_connections
         self._tasks: set[asyncio.Task[None]] = set()
-        self.counts = ExitCounts()
+        self._requests = self._success = self._blocked = 0
         self._links: set[Link] = set()
+
+    @property
+    def counts(self) -> ExitCounts:
+        """Since the start."""
+        return ExitCounts(requests=self._requests, success=self._success, blocked=self._blocked)
 
     def stream_opened_by_client(self, link: Link, event: StreamOpen) -> None:
         """Connect in a task of its own; the stream's first bytes wait meanwhile."""
-        self.counts.requests += 1
+        self._requests += 1
         self._links.add(link)
         socket = link.attach(event.circuit, event.stream)
         if sum(each.streams for each in self._links) > self._max_connections:
@@ -55,13 +50,13 @@ class Exit:
             addresses, port = await self._addresses(host, port)
             await connect(lambda: socket, addresses, port)
         except DialError as error:
-            self.counts.refused += error.code is Reset.POLICY
+            self._blocked += error.code is Reset.POLICY
             link.drop(socket, error.code)
         except Exception as error:
             _log.error("a stream could not be connected: %s", type(error).__name__)
             link.drop(socket, Reset.INTERNAL)
         else:
-            self.counts.success += 1
+            self._success += 1
             link.opened(socket)
 
     async def _addresses(self, host: str, port: int) -> tuple[list[str], int]:

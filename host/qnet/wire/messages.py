@@ -103,6 +103,14 @@ class Traffic(msgspec.Struct, kw_only=True, frozen=True):
     down: int = 0
 
 
+class ExitCounts(msgspec.Struct, kw_only=True, frozen=True):
+    """What an exit did since its start: streams asked for, connected, refused by its policy."""
+
+    requests: int = 0
+    success: int = 0
+    blocked: int = 0
+
+
 class Status(msgspec.Struct, kw_only=True, frozen=True):
     """The helper's state; ``since`` in unix seconds is when it entered ``state``."""
 
@@ -118,6 +126,7 @@ class Status(msgspec.Struct, kw_only=True, frozen=True):
     traffic: Traffic = Traffic()
     reconnection_attempts: int = 0
     last_error: ErrorInfo | None = None
+    exit: ExitCounts | None = None
 
 
 class HelloInfo(msgspec.Struct, kw_only=True, frozen=True):

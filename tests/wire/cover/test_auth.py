@@ -5,10 +5,10 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qnet.wire.errors import RemoteError
-from tests.support.cover_pair import template
 
 from qnet.wire.cover.auth import CoverKeys, Credential, NotAuthenticError, Wrap
+from qnet.wire.errors import RemoteError
+from tests.support.cover_pair import template
 
 CREDENTIAL = Credential(1, 0, 1_800_000_000, b"0123456789")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.cover_pair import NOW, MemoryDecoy, Trio
 
 from qnet.wire.cover.client import UnprovenPeerError
 from qnet.wire.errors import RemoteError
+from tests.support.cover_pair import NOW, MemoryDecoy, Trio
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 from cryptography import x509
+
 from tests.support.tls_servers import Authority, Credential
 from tests.wire.tls.peers import NAME
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.support.tls_servers import Credential
 
 from qnet.wire.steps import Done, Receive, Send
 from qnet.wire.tls import codes
@@ -19,6 +18,7 @@ from qnet.wire.tls.hello import RETRY_RANDOM, ClientHello
 from qnet.wire.tls.record import CHANGE_CIPHER_SPEC_RECORD, TrafficKeys, plain_record
 from qnet.wire.tls.schedule import SUITES, KeySchedule
 from qnet.wire.tls.session import TlsSession
+from tests.support.tls_servers import Credential
 
 VERSION_EXTENSION = (codes.SUPPORTED_VERSIONS, b"\x03\x04")
 

@@ -3,14 +3,14 @@
 import brotli
 import pytest
 import zstandard
-from tests.wire.tls.fake_server import FakeServer, bytewise, shake, whole, zlib_certificate
-from tests.wire.tls.peers import BROWSERS, client, draft
 
 from qnet.wire.steps import Done, Send
 from qnet.wire.tls import codes, errors
 from qnet.wire.tls.codec import u16, vector
 from qnet.wire.tls.hello import ClientHello
 from qnet.wire.tls.record import CHANGE_CIPHER_SPEC_RECORD
+from tests.wire.tls.fake_server import FakeServer, bytewise, shake, whole, zlib_certificate
+from tests.wire.tls.peers import BROWSERS, client, draft
 
 
 @pytest.mark.parametrize("browser", BROWSERS)

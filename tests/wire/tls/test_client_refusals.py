@@ -8,15 +8,15 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.tls_servers import Authority, Credential
-from tests.wire.tls.fake_server import FakeServer, shake, zlib_certificate
-from tests.wire.tls.peers import client, draft
 
 from qnet.wire.errors import RemoteError
 from qnet.wire.steps import Done, Receive, Send
 from qnet.wire.tls import codes, errors
 from qnet.wire.tls.codec import MESSAGE_LIMIT, handshake_message, u16, vector
 from qnet.wire.tls.record import CHANGE_CIPHER_SPEC_RECORD, plain_record
+from tests.support.tls_servers import Authority, Credential
+from tests.wire.tls.fake_server import FakeServer, shake, zlib_certificate
+from tests.wire.tls.peers import client, draft
 
 
 def flipped(name: str, position: int) -> Callable[[str, bytes], bytes]:

@@ -5,13 +5,13 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.tls.peers import BROWSERS, TEMPLATES
 
 from qnet.wire.errors import RemoteError
 from qnet.wire.tls import codes
 from qnet.wire.tls.codec import handshake_message, vector
 from qnet.wire.tls.errors import DecodeError, IllegalParameterError
 from qnet.wire.tls.hello import ClientHello, ServerHello, truncated_before_binders
+from tests.wire.tls.peers import BROWSERS, TEMPLATES
 
 MESSAGES = {browser: (TEMPLATES / f"{browser}.hello").read_bytes()[5:] for browser in BROWSERS}
 

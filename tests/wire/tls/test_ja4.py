@@ -3,12 +3,12 @@
 import hashlib
 
 import pytest
-from tests.wire.tls.peers import template
 
 from qnet.wire.tls import codes
 from qnet.wire.tls.codec import push_u16_list, vector
 from qnet.wire.tls.hello import ClientHello
 from qnet.wire.tls.ja4 import ja3, ja4
+from tests.wire.tls.peers import template
 
 
 @pytest.mark.parametrize(

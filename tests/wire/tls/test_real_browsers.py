@@ -7,16 +7,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.tls_servers import Authority
-from tests.wire.tls.fake_server import FakeServer, shake
-from tests.wire.tls.hello_skeleton import skeleton
-from tests.wire.tls.peers import BROWSERS, TEMPLATES, client, draft
-from tools.capture_hello import SERVER_NAME, capture, command, version
 
 from qnet.wire.tls import codes
 from qnet.wire.tls.hello import ClientHello
 from qnet.wire.tls.record import CHANGE_CIPHER_SPEC_RECORD, RecordReader
 from qnet.wire.tls.template import Template
+from tests.support.tls_servers import Authority
+from tests.wire.tls.fake_server import FakeServer, shake
+from tests.wire.tls.hello_skeleton import skeleton
+from tests.wire.tls.peers import BROWSERS, TEMPLATES, client, draft
+from tools.capture_hello import SERVER_NAME, capture, command, version
 
 
 @pytest.mark.parametrize("browser", BROWSERS)

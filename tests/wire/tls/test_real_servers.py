@@ -8,13 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.tls_servers import Authority, nginx, openssl_server, python_server
-from tests.wire.tls.peers import BROWSERS, NAME, Connection, client, connect, draft
 
 from qnet.wire.steps import Done, Receive, Send
 from qnet.wire.tls import codes, errors
 from qnet.wire.tls.client import TlsClient
 from qnet.wire.tls.session import TlsSession
+from tests.support.tls_servers import Authority, nginx, openssl_server, python_server
+from tests.wire.tls.peers import BROWSERS, NAME, Connection, client, connect, draft
 
 ED25519 = 0x0807
 

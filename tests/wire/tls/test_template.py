@@ -9,8 +9,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.tls.hello_skeleton import ECH_PAYLOADS, skeleton
-from tests.wire.tls.peers import BROWSERS, TEMPLATES, template
 
 from qnet.wire.tls import codes
 from qnet.wire.tls.codec import u16, vector
@@ -19,6 +17,8 @@ from qnet.wire.tls.hello import ClientHello
 from qnet.wire.tls.ja4 import ja4
 from qnet.wire.tls.record import plain_record
 from qnet.wire.tls.template import Template, TemplateError
+from tests.wire.tls.hello_skeleton import ECH_PAYLOADS, skeleton
+from tests.wire.tls.peers import BROWSERS, TEMPLATES, template
 
 COUNT = 1000
 

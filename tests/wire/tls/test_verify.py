@@ -4,10 +4,10 @@ import time
 from datetime import timedelta
 
 import pytest
-from tests.support.tls_servers import Authority
 
 from qnet.wire.tls import errors
 from qnet.wire.tls.verify import ChainVerifier
+from tests.support.tls_servers import Authority
 
 DAY = timedelta(days=1)
 

@@ -26,7 +26,7 @@ def retry_hello(hello: ClientHello, request: ServerHello, keys: KeyShares, entro
     extensions = list(hello.extensions)
     if group is not None:
         offered = hello.code_list(codes.SUPPORTED_GROUPS)
-        if group not in offered or codes.is_grease(group) or group in hello.key_shares():
+        if group not in offered or group in hello.key_shares():
             raise IllegalParameterError(f"a HelloRetryRequest for group {group:#06x}")
         share = vector(2, u16(group) + vector(2, keys.public(group)))
         extensions = [(kind, share if kind == codes.KEY_SHARE else body) for kind, body in extensions]
