@@ -28,7 +28,7 @@ def launchers(folder: Path) -> dict[str, tuple[Path | None, str]]:
     bad: dict[str, tuple[Path | None, str]] = {
         "missing": (None, "host_missing"),
         "forbidden": (hosts.script(folder / "forbidden", "exit 0"), "host_forbidden"),
-        "broken": (hosts.script(folder / "broken", "echo this is no frame; exec sleep 20"), "host_broken"),
+        "broken": (hosts.script(folder / "broken", "echo this is no frame; exec cat >/dev/null"), "host_broken"),
         "crashed": (hosts.script(folder / "crashed", "exit 1"), "host_crashed"),
     }
     return bad | {name: (hosts.scene(folder / name, name, port), state) for name, state in SCENES.items()}

@@ -10,7 +10,6 @@ Exit code 0 only if the page came through the exit with this run's token, and no
 """
 
 import argparse
-import json
 import os
 import shutil
 import ssl
@@ -32,7 +31,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 from e2e.browsers import Chromium, chromium  # noqa: E402
 from qnet.browser.launcher import write_launcher  # noqa: E402
-from tests.support.network import DECOY_NAME, Node, node  # noqa: E402
+from tests.support.network import DECOY_NAME, Node, joined_client, started, super_peer  # noqa: E402
 from tests.support.tls_servers import Authority, free_port, nginx  # noqa: E402
 from tools.extension import build  # noqa: E402
 from tools.observer import TYPES, Flow, Observer  # noqa: E402
@@ -121,24 +120,12 @@ def run(keep: bool) -> int:
         public = free_port()
         observer = Observer(public)
         stack.callback(observer.close)
+        rules = [f"--exit-map=site.test:80=127.0.0.1:{site.port}", "--exit-only"]
         peer = stack.enter_context(
-            node(
-                folder / "peer",
-                "--helper-mode=super",
-                "--nickname=tulip",
-                "--country=NL",
-                f"--listen=127.0.0.1:{public}",
-                f"--address=127.0.0.1:{observer.port}",
-                f"--decoy={DECOY_NAME}:{decoy}",
-                f"--decoy-address=127.0.0.1:{decoy}",
-                f"--decoy-roots={roots}",
-                f"--status-port={free_port()}",
-                f"--exit-map=site.test:80=127.0.0.1:{site.port}",
-                "--exit-only",
-            )
+            started(super_peer(folder / "peer", public, decoy, roots, rules, address=observer.port))
         )
         account.say("the super peer “tulip” is up in front of the decoy; its exit may reach that site only")
-        client = prepare_client(folder / "client", peer, roots)
+        client = joined_client(folder / "client", peer, roots)
         account.say("the client has joined; no helper runs yet")
         playwright = stack.enter_context(sync_playwright())
         extension = build("chrome", folder / "extension")
@@ -166,19 +153,6 @@ def run(keep: bool) -> int:
     print(f"\nScreenshots: {SCREENS.relative_to(ROOT)}/")
     print("The demo failed: " + "; ".join(account.failures) if account.failures else "Everything held.")
     return 1 if account.failures else 0
-
-
-def prepare_client(home: Path, peer: Node, roots: Path) -> Node:
-    """A client as a person has it: settings, one joined peer, no helper running."""
-    client = Node(home, [], socks_port=free_port(), status_port=free_port())
-    (home / "config").mkdir(mode=0o700, parents=True)
-    home.chmod(0o700)
-    settings = {"socks_port": client.socks_port, "status_port": client.status_port, "decoy_roots": str(roots)}
-    (home / "config" / "settings.json").write_text(json.dumps(settings))
-    joined = client.command("join", str(peer.home / "data" / "descriptor.qnet"))
-    if joined.returncode:
-        raise SystemExit(joined.stderr)
-    return client
 
 
 def browse(account: Account, browser: Chromium, client: Node, site: Site) -> None:

@@ -70,12 +70,46 @@ class Network:
     client: Node
 
 
+def super_peer(
+    home: Path, listen: int, decoy: int, roots: Path, exit_rules: Sequence[str], address: int | None = None
+) -> Node:
+    """A super peer in front of the decoy, not started; clients reach it at ``address`` if not at ``listen``."""
+    return Node(
+        home,
+        [
+            "--helper-mode=super",
+            "--nickname=tulip",
+            "--country=NL",
+            f"--listen=127.0.0.1:{listen}",
+            f"--address=127.0.0.1:{address or listen}",
+            f"--decoy={DECOY_NAME}:{decoy}",
+            f"--decoy-address=127.0.0.1:{decoy}",
+            f"--decoy-roots={roots}",
+            "--status-port=0",
+            *exit_rules,
+        ],
+    )
+
+
+def joined_client(home: Path, peer: Node, roots: Path) -> Node:
+    """A client as a person has it: settings, one joined peer, no helper running."""
+    client = Node(home, [], socks_port=free_port(), status_port=free_port())
+    (home / "config").mkdir(mode=0o700, parents=True)
+    home.chmod(0o700)
+    settings = {"socks_port": client.socks_port, "status_port": client.status_port, "decoy_roots": str(roots)}
+    (home / "config" / "settings.json").write_text(json.dumps(settings))
+    joined = client.command("join", str(peer.home / "data" / "descriptor.qnet"))
+    if joined.returncode:
+        raise RuntimeError(joined.stderr)
+    return client
+
+
 @contextmanager
-def node(home: Path, *arguments: str) -> Iterator[Node]:
-    """A helper process that is ready; it ends with the block."""
+def started(made: Node) -> Iterator[Node]:
+    """The node's helper, ready; it ends with the block."""
+    home = made.home
     home.mkdir(mode=0o700, exist_ok=True)
-    made = Node(home, list(arguments))
-    command = [sys.executable, "-m", "qnet", "--debug", "run", *arguments]
+    command = [sys.executable, "-m", "qnet", "--debug", "run", *made.arguments]
     log = home / "stderr.log"
     with log.open("wb") as stderr:
         made.process = subprocess.Popen(command, env=made.environment, stderr=stderr, stdout=subprocess.DEVNULL)
@@ -97,34 +131,14 @@ def node(home: Path, *arguments: str) -> Iterator[Node]:
 
 
 @contextmanager
-def network(folder: Path, *exit_rules: str, client_arguments: Sequence[str] = ()) -> Iterator[Network]:
+def network(folder: Path, *exit_rules: str) -> Iterator[Network]:
     """Everything up, the client joined but not connected. ``exit_rules``: ``--exit-allow`` and the like."""
     with ExitStack() as stack:
         authority = Authority()
         roots = authority.write(folder)
         (folder / "decoy").mkdir()
         decoy = stack.enter_context(nginx(folder / "decoy", authority.issue(DECOY_NAME)))
-        public, status = free_port(), free_port()
-        peer = stack.enter_context(
-            node(
-                folder / "peer",
-                "--helper-mode=super",
-                f"--listen=127.0.0.1:{public}",
-                f"--decoy={DECOY_NAME}:{decoy}",
-                f"--decoy-address=127.0.0.1:{decoy}",
-                f"--decoy-roots={roots}",
-                f"--status-port={status}",
-                *exit_rules,
-            )
-        )
-        home = folder / "client"
-        home.mkdir(mode=0o700)
-        idle = Node(home, [])
-        joined = idle.command("join", str(folder / "peer" / "data" / "descriptor.qnet"))
-        if joined.returncode:
-            raise RuntimeError(joined.stderr)
-        socks, status = free_port(), free_port()
-        arguments = [f"--socks-port={socks}", f"--status-port={status}", f"--decoy-roots={roots}", *client_arguments]
-        client = stack.enter_context(node(home, *arguments))
-        client.socks_port, client.status_port = socks, status
+        public = free_port()
+        peer = stack.enter_context(started(super_peer(folder / "peer", public, decoy, roots, exit_rules)))
+        client = stack.enter_context(started(joined_client(folder / "client", peer, roots)))
         yield Network(authority, roots, decoy, public, peer, client)

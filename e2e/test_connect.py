@@ -1,0 +1,128 @@
+"""The main job in real Chromium with the real host, helper, peer and decoy: through, direct, and never around."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Error, Playwright
+
+from e2e.browsers import Chromium, chromium
+from e2e.listeners import Site, site
+from qnet.browser.launcher import write_launcher
+from tests.support.network import DECOY_NAME, Network, Node, joined_client, network
+
+URL = "http://site.test/"
+
+
+@dataclass
+class Lab:
+    """``inside`` is the site behind the exit; ``outside`` is where the browser itself would go for its name."""
+
+    qnet: Network
+    client: Node
+    inside: Site
+    outside: Site
+    browser: Chromium
+
+    def helper(self) -> int:
+        """The process id of the running helper."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(self.client.home / "run" / "control.sock"))
+            credentials = control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            return int.from_bytes(credentials[:4], "little")
+
+
+@pytest.fixture
+def lab(playwright: Playwright, extension: Path, tmp_path: Path) -> Iterator[Lab]:
+    with (
+        site("<title>inside</title>through the exit") as inside,
+        site("<title>outside</title>reached directly") as outside,
+        network(tmp_path, f"--exit-map=site.test:80=127.0.0.1:{inside.port}", "--exit-only") as qnet,
+    ):
+        client = joined_client(tmp_path / "browser", qnet.peer, qnet.roots)
+        with chromium(
+            playwright,
+            tmp_path / "profile",
+            extension,
+            launcher=write_launcher(client.home / "data"),
+            env=client.environment,
+            arguments=[f"--host-resolver-rules=MAP site.test 127.0.0.1:{outside.port}"],
+        ) as browser:
+            yield Lab(qnet, client, inside, outside, browser)
+        client.command("stop")
+
+
+def test_through_then_direct(lab: Lab) -> None:
+    popup = lab.browser.open_popup()
+    popup.press()
+    popup.wait_for("connected")
+    assert "tulip" in popup.text("facts")
+    assert lab.browser.open(URL).title() == "inside"
+    assert not lab.outside.hits
+    popup.press()
+    popup.wait_for("off")
+    assert lab.browser.open(URL).title() == "outside"
+    assert lab.inside.hits.count("/") == 1
+
+
+def test_the_helper_is_killed_while_connected(lab: Lab) -> None:
+    popup = lab.browser.open_popup()
+    popup.press()
+    popup.wait_for("connected")
+    assert lab.browser.open(URL).title() == "inside"
+    os.kill(lab.helper(), signal.SIGKILL)
+    popup.wait_for("blocked")
+    assert "helper" in popup.text().lower()
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        with pytest.raises(Error, match="ERR_PROXY_CONNECTION_FAILED"):
+            lab.browser.open(URL)
+    assert not lab.outside.hits
+    popup.press()
+    popup.wait_for("connected")
+    assert lab.browser.open(URL).title() == "inside"
+    assert not lab.outside.hits
+
+
+def test_the_worker_is_stopped_while_connected(lab: Lab) -> None:
+    popup = lab.browser.open_popup()
+    popup.press()
+    popup.wait_for("connected")
+    popup.page.close()
+    stopped: list[object] = []
+    lab.browser.worker().on("close", lambda worker: stopped.append(worker))
+    page = lab.browser.context.new_page()
+    page.goto("chrome://serviceworker-internals/")
+    page.get_by_role("button", name="Stop").first.click()
+    page.wait_for_timeout(500)
+    assert stopped
+    assert lab.browser.open(URL).title() == "inside"
+    assert not lab.outside.hits
+    popup = lab.browser.open_popup()
+    popup.wait_for("connected")
+
+
+def test_the_peer_goes_away(lab: Lab) -> None:
+    popup = lab.browser.open_popup()
+    popup.press()
+    popup.wait_for("connected")
+    assert lab.qnet.peer.process is not None
+    lab.qnet.peer.process.kill()
+    popup.wait_for("connecting")
+    with pytest.raises(Error, match="ERR_"):
+        lab.browser.open(URL)
+    assert not lab.outside.hits
+    assert "peer" in popup.text("error").lower()
+
+
+def test_a_plain_browser_at_the_peers_port_meets_the_decoy(playwright: Playwright, lab: Lab, tmp_path: Path) -> None:
+    rule = f"MAP {DECOY_NAME} 127.0.0.1:{lab.qnet.public}"
+    arguments = [f"--host-resolver-rules={rule}", "--ignore-certificate-errors"]
+    with chromium(playwright, tmp_path / "plain", None, arguments=arguments) as browser:
+        page = browser.open(f"https://{DECOY_NAME}/")
+        assert "hello from the decoy" in page.content()
