@@ -55,6 +55,15 @@ class Chromium:
         page.goto(url, timeout=TIMEOUT)
         return page
 
+    def kill_worker(self) -> None:
+        """End the extension's background, as the browser does when it is idle; the next event starts it again."""
+        page = self.context.new_page()
+        page.goto(f"chrome-extension://{self.extension_id}/popup/format.js")
+        session = self.context.new_cdp_session(page)
+        session.send("ServiceWorker.enable")
+        session.send("ServiceWorker.stopAllWorkers")
+        page.close()
+
     def wait_for_worker(self, expression: str, *, seconds: float = 15.0) -> object:
         """Evaluate ``expression`` in the background until it is truthy; returns its value."""
         end = time.monotonic() + seconds

@@ -93,14 +93,12 @@ def test_the_worker_is_stopped_while_connected(lab: Lab) -> None:
     popup = lab.browser.open_popup()
     popup.press()
     popup.wait_for("connected")
+    lab.browser.worker().evaluate("globalThis.marked = true")
+    session = lab.browser.context.new_cdp_session(popup.page)
+    session.send("ServiceWorker.enable")
+    session.send("ServiceWorker.stopAllWorkers")
     popup.page.close()
-    stopped: list[object] = []
-    lab.browser.worker().on("close", lambda worker: stopped.append(worker))
-    page = lab.browser.context.new_page()
-    page.goto("chrome://serviceworker-internals/")
-    page.get_by_role("button", name="Stop").first.click()
-    page.wait_for_timeout(500)
-    assert stopped
+    lab.browser.wait_for_worker("!globalThis.marked")
     assert lab.browser.open(URL).title() == "inside"
     assert not lab.outside.hits
     popup = lab.browser.open_popup()

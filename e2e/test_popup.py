@@ -11,6 +11,7 @@ from e2e import hosts
 from e2e.browsers import Chromium, chromium, keep_extension
 from e2e.listeners import Site, site
 from e2e.pages import Popup
+from tools.extension import build
 
 PROXY = "chrome.proxy.settings.get({incognito: false})"
 BLOCKED = ("ERR_PROXY_CONNECTION_FAILED", "ERR_MANDATORY_PROXY_CONFIGURATION_FAILED")
@@ -121,8 +122,6 @@ def test_failures_in_words(scene: str, words: str, playwright: Playwright, exten
 
 
 def test_another_language_from_right_to_left(playwright: Playwright, tmp_path: Path) -> None:
-    from tools.extension import build
-
     extension = build("chrome", tmp_path / "fa", locale="fa")
     with chromium(playwright, tmp_path / "profile", extension) as browser:
         popup = connect(browser, "host_missing")
@@ -141,7 +140,7 @@ def reaches(browser: Chromium, target: Site, path: str) -> bool:
 
 
 def test_fails_closed(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
-    """A dead proxy port, a lost host, a killed worker, a restarted browser: nothing goes direct until Turn off."""
+    """A dead proxy port, a lost host, a restarted browser: nothing goes direct until Turn off."""
     profile = tmp_path / "profile"
     launcher = hosts.scene(tmp_path / "host", "lost", hosts.dead_port())
     arguments = ["--host-resolver-rules=MAP direct.test 127.0.0.1"]
@@ -187,6 +186,19 @@ def test_a_dropped_setting_is_made_good(playwright: Playwright, extension: Path,
             popup.press()
             popup.wait_for("connected")
     assert target.hits == []
+
+
+def test_a_killed_background_comes_back(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
+    launcher = hosts.scene(tmp_path / "host", "connected", hosts.dead_port())
+    with chromium(playwright, tmp_path / "profile", extension, launcher=launcher) as browser:
+        popup = connect(browser, "connected")
+        browser.worker().evaluate("globalThis.marked = true")
+        browser.kill_worker()
+        assert browser.wait_for_worker("globalThis.marked === undefined")
+        popup.wait_for("connected")
+        assert browser.worker().evaluate(PROXY)["levelOfControl"] == "controlled_by_this_extension"
+        popup.press()
+        popup.wait_for("off")
 
 
 @pytest.mark.parametrize("allowed", [False, True], ids=["as installed", "allowed"])
