@@ -80,7 +80,7 @@ def test_the_helper_is_killed_while_connected(lab: Lab) -> None:
     assert "helper" in popup.text().lower()
     end = time.monotonic() + 2
     while time.monotonic() < end:
-        with pytest.raises(Error, match="ERR_PROXY_CONNECTION_FAILED"):
+        with pytest.raises(Error, match="ERR_MANDATORY_PROXY_CONFIGURATION_FAILED"):
             lab.browser.open(URL)
     assert not lab.outside.hits
     popup.press()

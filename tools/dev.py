@@ -70,7 +70,7 @@ VERBS = {
     "lint": Verb("style and layers", LINT),
     "types": Verb("static types", TYPES),
     "run": Verb("the helper in the foreground", [Stage("helper", ["python", "-m", "qnet", "run"], False)]),
-    "screens": Verb("take screenshots", [Stage("screens", ["python", "tools/screens.py"], False)], DEMO_PROGRAMS),
+    "screens": Verb("take screenshots", [Stage("screens", ["python", "-m", "e2e.screens"], False)], DEMO_PROGRAMS),
     "setup": Verb("only set up", [], TEST_PROGRAMS),
 }
 

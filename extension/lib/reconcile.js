@@ -5,7 +5,7 @@
 // A conversation that breaks leaves the proxy as it is: it points to nobody, so nothing leaves.
 
 import { failed, HostError } from "./native.js";
-import { fetchPac } from "./pac.js";
+import { fetchPac, hashOf } from "./pac.js";
 import { viewOf } from "./state.js";
 
 export const PROTOCOL_VERSION = 1;
@@ -91,6 +91,7 @@ export class Reconciler {
     await this.#close();
     if (!this.#host && (retry || !this.#failure)) await this.#attach();
     else if (this.#pac) await this.#hold({ contested: false });
+    else await this.#block();
     if ((await this.#browser.proxy.read()).hash !== null) await privacy.guard();
     return this.#show();
   }
@@ -107,6 +108,13 @@ export class Reconciler {
     const { intent, proxy } = this.#browser;
     const { control } = await proxy.read();
     if (control === "free" && !this.#pac && (await intent.armed())) await proxy.apply(proxy.NOTHING);
+  }
+
+  /** The helper is gone: its port may be anybody's by now, so the script that leads there goes too. */
+  async #block() {
+    const { proxy } = this.#browser;
+    const { control, hash } = await proxy.read();
+    if (control === "ours" && hash !== (await hashOf(proxy.NOTHING))) await proxy.apply(proxy.NOTHING);
   }
 
   async #release() {

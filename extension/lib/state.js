@@ -22,6 +22,7 @@
  *   Chromium lets windows go direct that the extension is not let into, so "ordinary" windows only is the default
  * @property {import("./messages.js").ErrorInfo | null} error
  * @property {import("./messages.js").Hop | null} exit
+ * @property {boolean} oneHop  the exit sees both ends
  * @property {import("./messages.js").Traffic | null} traffic
  * @property {boolean} noticePrivate
  */
@@ -64,6 +65,7 @@ export function viewOf(facts) {
     held: look === "off" || (kind === "connected" && facts.privateWindows) ? null : heldOf(facts),
     error: errorOf(kind, facts),
     exit: (kind === "connected" && facts.status?.hops?.find((hop) => hop.exit)) || null,
+    oneHop: kind === "connected" && facts.status?.hops?.length === 1,
     traffic: (kind === "connected" && facts.status?.traffic) || null,
     noticePrivate: kind !== "off" && facts.proxy.hash !== null && !facts.privateWindows,
   };

@@ -12,6 +12,7 @@ document.documentElement.dir = text("dir");
 
 const LABELS = {
   "label-exit": "label_exit",
+  "one-hop": "one_hop",
   "label-down": "label_down",
   "label-up": "label_up",
   "error-title": "error_title",
@@ -51,6 +52,7 @@ function show(view) {
   showError(view.error);
   reveal("facts", view.kind === "connected");
   reveal("exit-row", view.exit);
+  reveal("one-hop", view.oneHop);
   put("exit-country", country(view.exit?.country ?? "", LOCALE));
   put("exit-name", view.exit?.nickname ?? "");
   put("down", bytes(view.traffic?.down ?? 0, LOCALE));

@@ -116,13 +116,15 @@ test("disconnecting gives the lease back, then clears", async () => {
   assert.equal(chrome.alarms.kept.size, 0);
 });
 
-test("the host goes while connected: the proxy stays, the view says so, Reconnect mends", async () => {
+test("the host goes while connected: nothing leaves, the view says so, Reconnect mends", async () => {
   await connected();
   log.length = 0;
   drop();
   await popup.view("blocked");
   assert.equal(popup.sent.at(-1).held, "all");
   assert.ok(!log.some((line) => /clear$|native/.test(line)), log.join());
+  // Not even to the port that was the helper's: anybody may listen there by now.
+  assert.match((await chrome.proxy.settings.get({})).value.pacScript.data, /throw/);
   assert.equal(icon.badge, "!");
   popup.press("reconnect");
   await until(() => log.includes("→ pac"));
@@ -162,7 +164,7 @@ test("a worker killed while connected finds its way back", async () => {
   await popup.view("connected");
 });
 
-test("a restarted browser keeps the proxy from before and never clears it", async () => {
+test("a restarted browser holds pages back and never clears the proxy", async () => {
   await connected();
   kill();
   chrome.storage.session.clear();
@@ -176,7 +178,8 @@ test("a restarted browser keeps the proxy from before and never clears it", asyn
   open();
   await popup.view("host_crashed");
   assert.equal(popup.sent.at(-1).held, "all");
-  assert.ok(!log.some((line) => /^proxy/.test(line)), log.join());
+  assert.ok(!log.some((line) => /^proxy clear/.test(line)), log.join());
+  assert.match((await chrome.proxy.settings.get({})).value.pacScript.data, /throw/);
 });
 
 test("a script that the browser dropped is made good before anybody is asked", async () => {
