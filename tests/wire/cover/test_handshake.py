@@ -5,11 +5,12 @@ import ssl
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qnet.wire.cover.client import UnprovenPeerError
 from qnet.wire.errors import RemoteError
+from qnet.wire.steps import Send
 from tests.support.cover_pair import NOW, MemoryDecoy, Trio
 
 
@@ -87,6 +88,18 @@ def test_another_identity_never_completes(trio: Trio, change: dict) -> None:
     assert trio.established is None
 
 
+def test_a_tampered_flight_is_answered_with_the_browsers_alert(trio: Trio) -> None:
+    client = trio.client()
+    waiting = trio._drive(client, b"")
+    flight = bytearray(b"".join(trio.from_client(waiting[0])))
+    flight[-1] ^= 1
+    step = client.step(bytes(flight))
+    assert isinstance(step, Send)
+    assert records(step.data) == [(20, 1), (23, 19)], "Chromium: ChangeCipherSpec, then a protected alert"
+    with pytest.raises(RemoteError):
+        client.step(b"")
+
+
 @pytest.mark.parametrize("skew", [-121, 121, 86400])
 def test_a_wrong_clock_meets_the_decoy(trio: Trio, skew: int) -> None:
     trio.replay = type(trio.replay)(NOW - 10**6)
@@ -143,6 +156,7 @@ def test_another_header_after_finished_passes_at_once(trio: Trio, junk: bytes) -
 
 
 @given(st.lists(st.binary(min_size=1, max_size=600), max_size=6), st.booleans())
+@example([b"\x16"], False)
 @settings(max_examples=60, deadline=None)
 def test_whatever_a_stranger_sends_reaches_the_decoy_unchanged(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], hello_first: bool

@@ -11,6 +11,7 @@ Conversation (htx, step by step):
 
 If the mark is missing we speak with the decoy itself (redirected, replayed, wrong clock): send a genuine request as
 a browser would, wait for its answer, and end with ``UnprovenPeerError``. Nothing secret was said.
+Whatever else goes wrong is answered as the browser answers it: with a TLS alert.
 """
 
 from collections.abc import Generator
@@ -25,12 +26,13 @@ from qnet.wire.errors import RemoteError
 from qnet.wire.noise import NoiseHandshake, TransportKeys
 from qnet.wire.steps import Done, Entropy, Receive, Send
 from qnet.wire.tls.client import TlsClient
-from qnet.wire.tls.errors import TlsError
+from qnet.wire.tls.errors import BadRecordError, TlsError
 from qnet.wire.tls.session import TlsSession
 from qnet.wire.tls.template import Template
 from qnet.wire.tls.verify import Verifier
 
 _HANDSHAKE, _APPLICATION_DATA, _ALERT = 22, 23, 21
+BAD_RECORD_MAC = 20
 _MAX_RECORD = 16640
 _MAX_DECOY_RECORDS = 64
 """Records of the decoy before N2; nginx sends two to four."""
@@ -46,9 +48,10 @@ class CoverError(RemoteError):
 
 @dataclass(frozen=True, slots=True)
 class CoverResult:
-    """What the data path needs."""
+    """What the data path needs. ``farewell``: the alert with which a browser ends on a record that does not open."""
 
     keys: TransportKeys
+    farewell: bytes
 
 
 class CoverClient:
@@ -98,7 +101,13 @@ class CoverClient:
     def _handshake(self) -> Generator[Send | Receive, bytes, TlsSession]:
         received = b""
         while True:
-            step = self._tls.step(received)
+            try:
+                step = self._tls.step(received)
+            except TlsError as error:
+                alert = self._tls.alert(error)
+                if alert:
+                    yield Send(alert)
+                raise
             if isinstance(step, Done):
                 self._buffer += step.trailing
                 return step.result
@@ -127,10 +136,14 @@ class CoverClient:
         )
         outgoing, incoming = Wrap(self._keys.wrap_client), Wrap(self._keys.wrap_server)
         yield Send(record(outgoing.seal(noise.write(), self._look.request_body)))
-        ciphertext = noise.read((yield from self._second(session, outgoing, incoming)))
+        try:
+            ciphertext = noise.read((yield from self._second(session, outgoing, incoming)))
+        except BadRecordError:
+            yield Send(session.alert(BAD_RECORD_MAC))
+            raise
         noise.use_psk(self._draft.keys.mlkem_decapsulate(ciphertext))
         yield Send(record(outgoing.seal(noise.write(self._first))))
-        return CoverResult(noise.keys())
+        return CoverResult(noise.keys(), session.alert(BAD_RECORD_MAC))
 
     def _second(self, session: TlsSession, outgoing: Wrap, incoming: Wrap) -> Generator[Send | Receive, bytes, bytes]:
         """N2, and what the decoy says before it: every record is tried as N2, then as the decoy's."""

@@ -150,6 +150,8 @@ class CoverPeer:
         yield from self._splice()
 
     def _splice(self) -> Iterator[Event]:
+        if self._phase is _Phase.HELLO:
+            self._held.clear()  # a copy: in this phase everything has been passed on already
         self._phase = _Phase.SPLICE
         self._second = self._second_due = None
         held, self._held = bytes(self._held), bytearray()
