@@ -8,14 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnet.wire import frames, link
-from qnet.wire.frames import Frame, Reset
-from qnet.wire.link import (
-    BULK,
-    HEADROOM,
+from qnet.wire.events import (
     BadRecord,
     Broken,
-    LinkSession,
-    Scratch,
     StreamData,
     StreamFin,
     StreamOpen,
@@ -23,7 +18,10 @@ from qnet.wire.link import (
     StreamReset,
     StreamWritable,
 )
+from qnet.wire.frames import Frame, Reset
+from qnet.wire.link import LinkSession
 from qnet.wire.noise import TransportKeys
+from qnet.wire.scratch import BULK, HEADROOM, Scratch
 from qnet.wire.streams import INITIAL_WINDOW, MAX_STREAMS
 
 CIRCUIT = 1
@@ -252,7 +250,7 @@ def test_authentic_junk_breaks_the_link_or_means_something(rows: list[bytes], to
     sender, receiver = (pair.peer, pair.client) if to_client else (pair.client, pair.peer)
     for row in rows:
         out = bytearray(link.RECORD_ROOM)
-        size = sender._sealer.seal_into(memoryview(row.ljust(10, b"\0")), memoryview(out))
+        size = sender._seal(memoryview(row.ljust(10, b"\0")), memoryview(out))
         for event in pair.give(receiver, out[:size]):
             assert not isinstance(event, BadRecord)
             if isinstance(event, Broken):

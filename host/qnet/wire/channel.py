@@ -54,15 +54,14 @@ class Sealer(_Direction):
     __slots__ = ()
 
     def seal_into(self, plaintext: memoryview, out: memoryview) -> int:
-        """Write one record (header and all) into ``out``; gives its size. ``plaintext``: 10 … 16385 bytes."""
+        """Write one record's body into ``out``; gives its size. ``plaintext``: 10 … 16385 bytes."""
         length = len(plaintext) + TAG
         counter = self._counter
         if not MIN_BODY <= length <= MAX_BODY or counter >= MAX_COUNTER:
             raise ValueError("record size or counter out of range")
-        _header.pack_into(out, 0, _APPLICATION_DATA, length)
-        self._aead.encrypt_into(_nonce.pack(counter), plaintext, None, out[RECORD_HEADER : RECORD_HEADER + length])
+        self._aead.encrypt_into(_nonce.pack(counter), plaintext, None, out[:length])
         self._counter = counter + 1
-        return RECORD_HEADER + length
+        return length
 
 
 class Opener(_Direction):
@@ -87,6 +86,11 @@ def record_length(data: memoryview, start: int) -> int:
     if kind != _APPLICATION_DATA or not MIN_BODY <= length <= MAX_BODY:
         raise BadRecordError
     return int(length)
+
+
+def put_header(out: memoryview, start: int, length: int) -> None:
+    """Write the header of a record whose body has ``length`` bytes."""
+    _header.pack_into(out, start, _APPLICATION_DATA, length)
 
 
 def record(body: bytes) -> bytes:

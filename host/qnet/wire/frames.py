@@ -18,8 +18,8 @@ Stream frames live between a client and its exit; their body starts with ``strea
 | WINDOW | credit(4): this many more bytes may be sent | both |
 
 Link frames: PING and PONG carry 8 bytes that come back; SETTINGS a CBOR map; REKEY none (this was the last record
-under the old key); CLOSE a code(1): the circuit is gone. EXTEND, EXTENDED, TRUNCATE and CREDIT are of the mesh's
-longer circuits and not understood by this version.
+under the old key). Circuit frames: EXTEND carries the next peer's signed descriptor, EXTENDED two digests of 32 bytes,
+CLOSE a code(1): the circuit is gone. TRUNCATE and CREDIT are not understood by this version.
 """
 
 import struct
@@ -72,6 +72,7 @@ class FrameError(RemoteError):
 
 
 HEADER = struct.Struct(">BHH")
+FORWARD_HEADER = struct.Struct(">BH")
 STREAM_HEADER = struct.Struct(">BHHI")
 _stream = struct.Struct(">I")
 _window = struct.Struct(">II")
@@ -82,6 +83,7 @@ _resets = {reset.value: reset for reset in Reset}
 MAX_DATA = MAX_PLAINTEXT - STREAM_HEADER.size
 STREAM_ID = 4
 MAX_WINDOW = 1 << 24
+DIGEST = 32
 
 
 def frame(kind: Frame, circuit: int, body: bytes = b"") -> bytes:
@@ -104,6 +106,24 @@ def reset_frame(circuit: int, stream: int, code: Reset) -> bytes:
 
 def window_frame(circuit: int, stream: int, credit: int) -> bytes:
     return frame(Frame.WINDOW, circuit, _window.pack(stream, credit))
+
+
+def close_frame(circuit: int, code: Reset) -> bytes:
+    return frame(Frame.CLOSE, circuit, bytes([code]))
+
+
+def pack(pending: bytearray, limit: int) -> list[bytes]:
+    """Cut a row of frames into plaintexts of at most ``limit`` bytes, each with whole frames only."""
+    plaintexts = []
+    start = position = 0
+    while position < len(pending):
+        after = position + HEADER.size + HEADER.unpack_from(pending, position)[2]
+        if after - start > limit:
+            plaintexts.append(bytes(pending[start:position]))
+            start = position
+        position = after
+    plaintexts.append(bytes(pending[start:position]))
+    return plaintexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +163,13 @@ def parse_reset(body: memoryview) -> tuple[int, Reset]:
     """Codes of a later version read as INTERNAL."""
     stream, code = _exactly(_reset, body)
     return stream, _resets.get(code, Reset.INTERNAL)
+
+
+def parse_code(body: memoryview) -> Reset:
+    """The code of a CLOSE."""
+    if len(body) != 1:
+        raise FrameError("CLOSE size")
+    return _resets.get(body[0], Reset.INTERNAL)
 
 
 def parse_window(body: memoryview) -> tuple[int, int]:

@@ -1,233 +1,87 @@
-"""A link: records of one secure channel, the frames in them, and the streams of its circuits.
+"""A link session: one secure channel, the frames in its records, and the streams of its circuits.
 
 Conversation, after the handshake (client on the left); each side may speak at any time:
 
 1. → SETTINGS, OPEN … (the first of them in the payload of Noise message 3); ← SETTINGS
 2. ↔ stream frames as in ``streams``; PING is answered by PONG
 3. ↔ REKEY: the sender's next record is under its next key
-
-The hot path is bulk DATA. Reading: all records that a read brought are opened one behind the other into one buffer,
-so that a run of DATA for one stream comes out as one view. A record's plaintext starts with the frame header, which
-would lie between two payloads; it is therefore written over the last bytes of the payload before it, and those are put
-back afterwards. Sending: payload is received behind a header's room, and each further header overwrites bytes that
-are already sealed. No payload is copied by Python in either direction.
+4. → EXTEND(descriptor); ← EXTENDED(digests) or CLOSE(code); then ↔ FORWARD, each with one record of the next layer:
+   a session of its own, ``outer`` of which is this one
 """
 
 import struct
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from qnet.wire import frames
 from qnet.wire.cbor import CborError, decode, encode
-from qnet.wire.channel import (
-    MAX_PLAINTEXT,
-    MIN_PLAINTEXT,
-    RECORD_HEADER,
-    TAG,
-    BadRecordError,
-    Opener,
-    Sealer,
-    record_length,
+from qnet.wire.channel import MAX_PLAINTEXT, MIN_PLAINTEXT
+from qnet.wire.events import (
+    Broken,
+    CircuitClosed,
+    Event,
+    Extend,
+    Extended,
+    StreamData,
+    StreamFin,
+    StreamOpen,
+    StreamOpened,
+    StreamReset,
+    StreamWritable,
 )
-from qnet.wire.frames import HEADER, MAX_DATA, STREAM_HEADER, Frame, FrameError, Reset
+from qnet.wire.frames import HEADER, STREAM_HEADER, Frame, FrameError, Reset
+from qnet.wire.layers import Layer
 from qnet.wire.noise import TransportKeys
+from qnet.wire.scratch import HEADROOM, RECORD_ROOM, Scratch
 from qnet.wire.streams import Stream, Streams
 
-HEADROOM = STREAM_HEADER.size
-BULK = 16 * MAX_DATA
-"""Payload bytes sealed at once: whole records only, so that bulk data leaves no small record behind."""
-
-RECORD_ROOM = RECORD_HEADER + MAX_PLAINTEXT + TAG
 MAX_CIRCUITS = 64
 REKEY_BYTES = 1 << 30
 REKEY_SECONDS = 3600.0
 PROTOCOL_VERSION = 1
+_MIN_LIMIT = 1024
 _ping = struct.Struct(">Q")
 
 
-class Scratch:
-    """Buffers that all links of one event loop share: every use begins and ends within one callback."""
+class LinkSession(Layer):
+    """One end of a secure channel. ``initiator``: the client's end. ``now``: seconds of any steady clock.
 
-    def __init__(self) -> None:
-        self.wire = memoryview(bytearray(BULK + 2 * RECORD_ROOM))
-        self.payload = memoryview(bytearray(HEADROOM + BULK))
-        self.renew_plain()
-        self.renew_sealed()
+    ``outer`` and ``circuit``: the session and its circuit in whose FORWARD frames this one's records travel; without
+    them they travel by themselves.
+    """
 
-    def renew_plain(self) -> None:
-        """A fresh buffer for opened payload, when somebody kept a view of the last one."""
-        self.plain = memoryview(bytearray(HEADROOM + len(self.wire)))
-
-    def renew_sealed(self) -> None:
-        """A fresh buffer for sealed records, when somebody kept a view of the last one."""
-        self.sealed = memoryview(bytearray(BULK // MAX_DATA * RECORD_ROOM))
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOpen:
-    """The client asks for a stream to ``host``:``port``."""
-
-    circuit: int
-    stream: int
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOpened:
-    """The exit has reached the destination."""
-
-    circuit: int
-    stream: int
-
-
-@dataclass(frozen=True, slots=True)
-class StreamData:
-    """Payload; ``data`` is valid until the next call."""
-
-    circuit: int
-    stream: int
-    data: memoryview
-
-
-@dataclass(frozen=True, slots=True)
-class StreamFin:
-    """The other side sends no more."""
-
-    circuit: int
-    stream: int
-
-
-@dataclass(frozen=True, slots=True)
-class StreamReset:
-    """The stream is gone."""
-
-    circuit: int
-    stream: int
-    code: Reset
-
-
-@dataclass(frozen=True, slots=True)
-class StreamWritable:
-    """There is credit again."""
-
-    circuit: int
-    stream: int
-
-
-@dataclass(frozen=True, slots=True)
-class BadRecord:
-    """``rest``: all received bytes from the record that did not open. Nothing more is read here."""
-
-    rest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The other side holds the key but breaks the protocol: close the link."""
-
-    reason: str
-
-
-Event: TypeAlias = (
-    StreamOpen | StreamOpened | StreamData | StreamFin | StreamReset | StreamWritable | BadRecord | Broken
-)
-
-
-class LinkSession:
-    """One end of a link. ``initiator``: the client's end. ``now``: seconds of any steady clock."""
-
-    def __init__(self, keys: TransportKeys, *, initiator: bool, scratch: Scratch, now: float) -> None:
-        self._opener = Opener(keys.receive)
-        self._sealer = Sealer(keys.send)
+    def __init__(
+        self,
+        keys: TransportKeys,
+        *,
+        initiator: bool,
+        scratch: Scratch,
+        now: float,
+        outer: "LinkSession | None" = None,
+        circuit: int = 0,
+    ) -> None:
+        super().__init__(keys, scratch, outer, circuit)
         self._initiator = initiator
-        self._scratch = scratch
         self._circuits: dict[int, Streams] = {}
-        self._carry = b""
         self._pending = bytearray()
         self._sealed_bytes = 0
         self._keyed_at = now
         self._pings: dict[int, float] = {}
         self._ping_number = 0
-        self._closed = False
-        self.peer_settings: dict[int, object] = {}
 
     # --- receiving
 
-    def get_buffer(self) -> memoryview:
-        """Where to receive the next bytes."""
-        wire = self._scratch.wire
-        carry = len(self._carry)
-        wire[:carry] = self._carry
-        return wire[carry:]
-
-    def received(self, count: int, now: float) -> list[Event]:
-        """``count`` bytes were put into ``get_buffer()``; gives what they mean. Then call ``flush``."""
-        events: list[Event] = []
-        if self._closed:
-            return events
-        wire, out = self._scratch.wire, self._scratch.plain
-        position, end, free = 0, len(self._carry) + count, HEADROOM
-        run, run_start = (0, 0), HEADROOM
-        bad = False
-        try:
-            try:
-                while end - position >= RECORD_HEADER:
-                    length = record_length(wire, position)
-                    body_end = position + RECORD_HEADER + length
-                    if body_end > end:
-                        break
-                    start = free - HEADROOM
-                    saved = bytes(out[start:free])
-                    try:
-                        size = self._opener.open_into(wire[position + RECORD_HEADER : body_end], out[start:])
-                        kind, circuit, body = HEADER.unpack_from(out, start)
-                        bulk = kind == Frame.DATA and body + HEADER.size == size > HEADROOM
-                        if bulk:
-                            to = (circuit, STREAM_HEADER.unpack_from(out, start)[3])
-                        else:
-                            self._end_run(events, run, out[run_start:free])
-                            self._read_frames(events, out[start : start + size], now)
-                    finally:
-                        out[start:free] = saved
-                    position = body_end
-                    if not bulk:
-                        run, free = (0, 0), start + size + HEADROOM
-                        continue
-                    if to != run:
-                        self._end_run(events, run, out[run_start:free])
-                        run, run_start = to, free
-                    free += size - HEADROOM
-            except BadRecordError:
-                bad = True
-            self._end_run(events, run, out[run_start:free])
-            if bad:
-                self._closed = True
-                events.append(BadRecord(bytes(wire[position:end])))
-        except FrameError as error:
-            self._closed = True
-            events.append(Broken(str(error)))
-        self._carry = bytes(wire[position:end])
-        return events
-
     def receive_payload(self, payload: bytes, now: float) -> list[Event]:
         """The frames of Noise message 3's payload."""
-        events: list[Event] = []
         try:
-            self._read_frames(events, memoryview(payload), now)
+            self._read_frames(memoryview(payload), now)
         except FrameError as error:
-            self._closed = True
-            events.append(Broken(str(error)))
-        return events
+            self._fail(Broken(str(error)))
+        return self.take_events()
 
-    def _end_run(self, events: list[Event], run: tuple[int, int], data: memoryview) -> None:
-        circuit, identifier = run
-        if circuit == 0:
-            return
+    def _received(self, circuit: int, identifier: int, data: memoryview) -> None:
         stream = self._stream(circuit, identifier)
         if stream is not None:
             self._circuits[circuit].received(stream, len(data))
-            events.append(StreamData(circuit, identifier, data))
+            self._events.append(StreamData(circuit, identifier, data))
 
     def _stream(self, circuit: int, identifier: int) -> Stream | None:
         """The stream, or None when it is gone and the frame merely late; raises ``FrameError`` if it never was."""
@@ -236,7 +90,7 @@ class LinkSession:
             raise FrameError("unknown stream")
         return streams.get(identifier)
 
-    def _read_frames(self, events: list[Event], plain: memoryview, now: float) -> None:
+    def _read_frames(self, plain: memoryview, now: float) -> None:
         position = 0
         while position < len(plain) and plain[position] != Frame.PADDING:
             if len(plain) - position < HEADER.size:
@@ -245,17 +99,18 @@ class LinkSession:
             position += HEADER.size + length
             if position > len(plain):
                 raise FrameError("frame length")
-            self._read_frame(events, kind, circuit, plain[position - length : position], now)
+            self._read_frame(kind, circuit, plain[position - length : position], now)
 
-    def _read_frame(self, events: list[Event], kind: int, circuit: int, body: memoryview, now: float) -> None:
+    def _read_frame(self, kind: int, circuit: int, body: memoryview, now: float) -> None:
+        events = self._events
         match kind:
             case Frame.DATA:
                 if len(body) <= frames.STREAM_ID:
                     raise FrameError("DATA size")
                 identifier = frames.parse_stream(body[: frames.STREAM_ID])
-                self._end_run(events, (circuit, identifier), body[frames.STREAM_ID :])
+                self._received(circuit, identifier, body[frames.STREAM_ID :])
             case Frame.OPEN:
-                self._accept(events, circuit, frames.parse_open(body), now)
+                self._accept(circuit, frames.parse_open(body), now)
             case Frame.OPENED:
                 stream = self._stream(circuit, frames.parse_stream(body))
                 if stream is not None and self._initiator:
@@ -284,18 +139,41 @@ class LinkSession:
                 self._opener.rekey()
             case Frame.SETTINGS:
                 self._settings(body)
+            case Frame.EXTEND | Frame.EXTENDED | Frame.CLOSE:
+                self._circuit_frame(kind, circuit, body)
             case _:
                 raise FrameError(f"frame type {kind}")
 
-    def _accept(self, events: list[Event], circuit: int, body: frames.OpenBody, now: float) -> None:
+    def _circuit_frame(self, kind: int, circuit: int, body: memoryview) -> None:
+        if kind == Frame.EXTEND:
+            if self._initiator or circuit in self._circuits or circuit in self._extended:
+                raise FrameError("EXTEND")
+            self._check_new(circuit)
+            self._extended.add(circuit)
+            self._events.append(Extend(circuit, bytes(body)))
+        elif kind == Frame.EXTENDED:
+            if not self._initiator or len(body) != 2 * frames.DIGEST:
+                raise FrameError("EXTENDED")
+            if circuit in self._extended:
+                digests = bytes(body)
+                self._events.append(Extended(circuit, digests[: frames.DIGEST], digests[frames.DIGEST :]))
+        elif self._forget(circuit):
+            self._events.append(CircuitClosed(circuit, frames.parse_code(body)))
+
+    def _check_new(self, circuit: int) -> None:
+        if circuit == 0 or len(self._circuits) + len(self._extended) >= MAX_CIRCUITS:
+            raise FrameError("circuit")
+
+    def _accept(self, circuit: int, body: frames.OpenBody, now: float) -> None:
         streams = self._circuits.get(circuit)
         if streams is None:
-            if self._initiator or circuit == 0 or len(self._circuits) >= MAX_CIRCUITS:
+            if self._initiator or circuit in self._extended:
                 raise FrameError("circuit")
+            self._check_new(circuit)
             streams = self._circuits[circuit] = Streams(initiator=False)
         stream = streams.accept(body.stream, now)
         if streams.has_room():
-            events.append(StreamOpen(circuit, body.stream, body.host, body.port))
+            self._events.append(StreamOpen(circuit, body.stream, body.host, body.port))
         else:
             self.reset(circuit, stream.id, Reset.LIMIT)
 
@@ -317,13 +195,17 @@ class LinkSession:
             raise FrameError("SETTINGS") from None
         if not isinstance(settings, dict) or settings.get(0) != PROTOCOL_VERSION:
             raise FrameError("SETTINGS version")
-        self.peer_settings = settings
+        limit = settings.get(1)
+        if not isinstance(limit, int) or limit < _MIN_LIMIT:
+            raise FrameError("SETTINGS limit")
+        # Deep in a circuit every layer costs bytes: the client knows how many, and says what still fits.
+        self.max_plaintext = min(self.max_plaintext, limit)
 
-    # --- actions; what they say leaves with the next ``flush`` or ``seal_data``
+    # --- actions; what they say leaves with the next ``flush``
 
     def settings(self) -> None:
         """Say the protocol version and the largest plaintext taken."""
-        self._pending += settings_frame()
+        self._pending += settings_frame(self.max_plaintext)
 
     def ping(self, now: float) -> None:
         """Measure the round trip."""
@@ -332,11 +214,37 @@ class LinkSession:
         self._pending += frames.frame(Frame.PING, 0, _ping.pack(self._ping_number))
 
     def open_circuit(self, circuit: int) -> None:
-        """A circuit that ends at the other side of this link."""
+        """A circuit that ends at the other side of this session."""
         self._circuits[circuit] = Streams(initiator=True)
 
+    def extend(self, circuit: int, descriptor: bytes) -> None:
+        """Ask the other side to let a circuit go on to the peer of a signed descriptor."""
+        self._extended.add(circuit)
+        self._pending += frames.frame(Frame.EXTEND, circuit, descriptor)
+
+    def extended(self, circuit: int, client_digest: bytes, server_digest: bytes) -> None:
+        """The next peer's cover is made."""
+        if circuit in self._extended:
+            self._pending += frames.frame(Frame.EXTENDED, circuit, client_digest + server_digest)
+
+    def attach(self, circuit: int, inner: "LinkSession") -> None:
+        """From here on the circuit's forwarded records are ``inner``'s."""
+        self._inner[circuit] = inner
+
+    def close_circuit(self, circuit: int, code: Reset) -> None:
+        """Give the circuit up, with whatever it has."""
+        if self._forget(circuit):
+            self._pending += frames.close_frame(circuit, code)
+
+    def _forget(self, circuit: int) -> bool:
+        known = circuit in self._circuits or circuit in self._extended
+        self._circuits.pop(circuit, None)
+        self._inner.pop(circuit, None)
+        self._extended.discard(circuit)
+        return known
+
     def has_room(self, circuit: int) -> bool:
-        return self._circuits[circuit].has_room()
+        return circuit in self._circuits and self._circuits[circuit].has_room()
 
     def open(self, circuit: int, host: str, port: int, now: float) -> int:
         """Ask the circuit's exit for ``host``:``port``; gives the new stream's number."""
@@ -346,12 +254,12 @@ class LinkSession:
 
     def opened(self, circuit: int, stream: int) -> None:
         """The destination is reached."""
-        if self._circuits[circuit].get(stream) is not None:
+        if self._known(circuit, stream) is not None:
             self._pending += frames.stream_frame(Frame.OPENED, circuit, stream)
 
     def fin(self, circuit: int, identifier: int) -> None:
         """No more data from this side."""
-        stream = self._circuits[circuit].get(identifier)
+        stream = self._known(circuit, identifier)
         if stream is not None and not stream.sent_fin:
             stream.sent_fin = True
             self._pending += frames.stream_frame(Frame.FIN, circuit, identifier)
@@ -359,13 +267,13 @@ class LinkSession:
 
     def reset(self, circuit: int, stream: int, code: Reset) -> None:
         """End the stream at once, both ways."""
-        if self._circuits[circuit].get(stream) is not None:
+        if self._known(circuit, stream) is not None:
             self._circuits[circuit].remove(stream)
             self._pending += frames.reset_frame(circuit, stream, code)
 
     def consumed(self, circuit: int, identifier: int, count: int, now: float) -> None:
         """The sink took ``count`` bytes of the stream."""
-        stream = self._circuits[circuit].get(identifier)
+        stream = self._known(circuit, identifier)
         if stream is not None:
             grant = self._circuits[circuit].consumed(stream, count, now)
             if grant:
@@ -373,12 +281,16 @@ class LinkSession:
 
     def credit(self, circuit: int, identifier: int) -> int:
         """Bytes that may be sent on the stream now; 0 when it is gone."""
-        stream = self._circuits[circuit].get(identifier)
+        stream = self._known(circuit, identifier)
         return 0 if stream is None or stream.sent_fin else stream.send_credit
 
     def is_finished(self, circuit: int, identifier: int) -> bool:
         """Whether nothing more goes either way on the stream."""
-        return self._circuits[circuit].get(identifier) is None
+        return self._known(circuit, identifier) is None
+
+    def _known(self, circuit: int, identifier: int) -> Stream | None:
+        streams = self._circuits.get(circuit)
+        return None if streams is None else streams.get(identifier)
 
     def _drop_finished(self, circuit: int, stream: Stream) -> None:
         if stream.finished:
@@ -399,11 +311,10 @@ class LinkSession:
         rekey = self._sealed_bytes >= REKEY_BYTES or now - self._keyed_at >= REKEY_SECONDS
         if rekey:
             pending += frames.frame(Frame.REKEY, 0)
+        out = memoryview(bytearray(RECORD_ROOM))
         records = bytearray()
-        for plain in _pack(pending):
-            out = bytearray(RECORD_ROOM)
-            size = self._sealer.seal_into(memoryview(plain.ljust(MIN_PLAINTEXT, b"\0")), memoryview(out))
-            records += out[:size]
+        for plain in frames.pack(pending, self.max_plaintext):
+            records += out[: self._seal(memoryview(plain.ljust(MIN_PLAINTEXT, b"\0")), out)]
         if rekey:
             self._sealer.rekey()
             self._sealed_bytes, self._keyed_at = 0, now
@@ -414,38 +325,27 @@ class LinkSession:
 
         Gives the records, valid until the next call. Call ``flush`` before: waiting frames go first.
         """
-        stream = self._circuits[circuit].get(identifier)
+        stream = self._known(circuit, identifier)
         if stream is None or count > stream.send_credit:
             raise ValueError("more than the credit")
         stream.send_credit -= count
-        self._sealed_bytes += count
-        if self._sealed_bytes >= REKEY_BYTES and not self._pending:
-            self.ping(now)  # something to flush: the key changes with the next flush
+        self._count(count, now)
         payload, out = self._scratch.payload, self._scratch.sealed
-        seal, pack = self._sealer.seal_into, STREAM_HEADER.pack_into
+        seal, pack, most = self._seal, STREAM_HEADER.pack_into, self.max_plaintext - HEADROOM
         start, end, size = HEADROOM, HEADROOM + count, 0
         while start < end:
-            stop = min(start + MAX_DATA, end)
+            stop = min(start + most, end)
             pack(payload, start - HEADROOM, Frame.DATA, circuit, stop - start + frames.STREAM_ID, identifier)
             size += seal(payload[start - HEADROOM : stop], out[size:])
             start = stop
         return out[:size]
 
+    def _count(self, count: int, now: float) -> None:
+        self._sealed_bytes += count
+        if self._sealed_bytes >= REKEY_BYTES and not self._pending:
+            self.ping(now)  # something to flush: the key changes with the next flush
 
-def settings_frame() -> bytes:
+
+def settings_frame(max_plaintext: int = MAX_PLAINTEXT) -> bytes:
     """The first frame of each side: a client's leaves in Noise message 3."""
-    return frames.frame(Frame.SETTINGS, 0, encode({0: PROTOCOL_VERSION, 1: MAX_PLAINTEXT}))
-
-
-def _pack(pending: bytearray) -> list[bytes]:
-    """Cut a row of frames into plaintexts, each with whole frames only."""
-    plaintexts = []
-    start = position = 0
-    while position < len(pending):
-        after = position + HEADER.size + HEADER.unpack_from(pending, position)[2]
-        if after - start > MAX_PLAINTEXT:
-            plaintexts.append(bytes(pending[start:position]))
-            start = position
-        position = after
-    plaintexts.append(bytes(pending[start:position]))
-    return plaintexts
+    return frames.frame(Frame.SETTINGS, 0, encode({0: PROTOCOL_VERSION, 1: max_plaintext}))

@@ -1,0 +1,121 @@
+"""What a link session tells its driver. ``data`` and ``records`` are views, valid until the session's next call."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from qnet.wire.frames import Reset
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpen:
+    """The client asks for a stream to ``host``:``port``."""
+
+    circuit: int
+    stream: int
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """The exit has reached the destination."""
+
+    circuit: int
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamData:
+    """Payload."""
+
+    circuit: int
+    stream: int
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFin:
+    """The other side sends no more."""
+
+    circuit: int
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReset:
+    """The stream is gone."""
+
+    circuit: int
+    stream: int
+    code: Reset
+
+
+@dataclass(frozen=True, slots=True)
+class StreamWritable:
+    """There is credit again."""
+
+    circuit: int
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """The client asks for the circuit to go on to the peer of this signed descriptor."""
+
+    circuit: int
+    descriptor: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """The relay has made the next peer's cover: SHA-256 of what either side said in it."""
+
+    circuit: int
+    client_digest: bytes
+    server_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """Records of the circuit's next layer, each with a record header, one behind the other."""
+
+    circuit: int
+    records: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitClosed:
+    """The circuit is gone beyond this link."""
+
+    circuit: int
+    code: Reset
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """``rest``: all received bytes from the record that did not open. Nothing more is read here."""
+
+    rest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The other side holds the key but breaks the protocol: close the link."""
+
+    reason: str
+
+
+Event: TypeAlias = (
+    StreamOpen
+    | StreamOpened
+    | StreamData
+    | StreamFin
+    | StreamReset
+    | StreamWritable
+    | Extend
+    | Extended
+    | Forwarded
+    | CircuitClosed
+    | BadRecord
+    | Broken
+)

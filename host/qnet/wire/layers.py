@@ -1,0 +1,266 @@
+"""The record layers of a session: opening what arrived, sealing what goes, whole buffers at a time.
+
+A session's records travel by themselves (TLS application-data records of one TCP connection), or each in a FORWARD
+frame of an outer session: then ``outer`` seals and opens around this one, layer by layer (mesh, *Circuits*).
+
+Opening: all records that a read brought are opened one behind the other into one buffer, so that a run of DATA for
+one stream comes out as one view. A record's plaintext starts with the frame header, which would lie between two
+payloads; it is therefore written over the last bytes of the payload before it, and those are put back afterwards. At a
+relay, a run of FORWARD is opened with gaps for the record headers, and comes out ready to be sent.
+
+Sealing: payload is received behind a header's room, and each further header overwrites bytes that are sealed already.
+No payload is copied by Python in either direction, and a relay does one AEAD operation a record.
+"""
+
+from abc import abstractmethod
+
+from qnet.wire.channel import (
+    MAX_PLAINTEXT,
+    RECORD_HEADER,
+    TAG,
+    BadRecordError,
+    Opener,
+    Sealer,
+    put_header,
+    record_length,
+)
+from qnet.wire.events import BadRecord, Broken, Event, Forwarded
+from qnet.wire.frames import FORWARD_HEADER, HEADER, STREAM_HEADER, Frame, FrameError
+from qnet.wire.noise import TransportKeys
+from qnet.wire.scratch import HEADROOM, RECORD_ROOM, RECORDS, Scratch
+
+_FORWARD_GAP = RECORD_HEADER - FORWARD_HEADER.size
+"""Bytes between two forwarded plaintexts, so that a record header fits over each frame header."""
+_NO_RUN = (0, 0)
+
+
+class Layer:
+    """One end of a secure channel, without the meaning of its frames.
+
+    ``outer`` and ``circuit``: the session and its circuit in whose FORWARD frames this one's records travel.
+    """
+
+    def __init__(self, keys: TransportKeys, scratch: Scratch, outer: "Layer | None" = None, circuit: int = 0) -> None:
+        self._opener = Opener(keys.receive)
+        self._sealer = Sealer(keys.send)
+        self._scratch = scratch
+        self._outer = outer
+        self._outer_circuit = circuit
+        self._depth: int = 0 if outer is None else outer._depth + 1
+        self.max_plaintext: int = inner_limit(outer.max_plaintext) if outer else MAX_PLAINTEXT
+        self._inner: dict[int, Layer] = {}
+        self._extended: set[int] = set()
+        self._carry = b""
+        self._closed = False
+        self._events: list[Event] = []
+        self._begin()
+
+    @abstractmethod
+    def _received(self, circuit: int, identifier: int, data: memoryview) -> None:
+        """Payload of a stream; raises ``FrameError``."""
+
+    @abstractmethod
+    def _read_frames(self, plain: memoryview, now: float) -> None:
+        """A record's plaintext that is not bulk data; raises ``FrameError``."""
+
+    # --- receiving
+
+    def get_buffer(self) -> memoryview:
+        """Where to receive the next bytes."""
+        wire = self._scratch.wire
+        carry = len(self._carry)
+        wire[:carry] = self._carry
+        return wire[carry:]
+
+    def received(self, count: int, now: float) -> list[Event]:
+        """``count`` bytes were put into ``get_buffer()``; gives what they mean. Then ask the inner sessions."""
+        wire = self._scratch.wire
+        self._scratch.owners = [None] * len(self._scratch.owners)
+        position, end = 0, len(self._carry) + count
+        try:
+            while end - position >= RECORD_HEADER and not self._closed:
+                body_end = position + RECORD_HEADER + record_length(wire, position)
+                if body_end > end:
+                    break
+                self._open(wire[position + RECORD_HEADER : body_end], now)
+                position = body_end
+        except BadRecordError:
+            self._fail(BadRecord(bytes(wire[position:end])))
+        self._carry = bytes(wire[position:end])
+        return self.take_events()
+
+    def receive_records(self, records: memoryview, now: float) -> list[Event]:
+        """Whole records that were forwarded before this session was in place."""
+        for body in split_records(records):
+            self._open_inner(body, now)
+        return self.take_events()
+
+    def take_events(self) -> list[Event]:
+        """What the records mean that were opened since the last call."""
+        self._settle()
+        events, self._events = self._events, []
+        self._begin()
+        return events
+
+    def _begin(self) -> None:
+        self._free = self._run_start = HEADROOM
+        self._run = _NO_RUN
+        self._forwarding = 0
+
+    def _fail(self, event: BadRecord | Broken) -> None:
+        if not self._closed:
+            try:
+                self._end_run()
+            except FrameError as error:
+                event = Broken(str(error))
+            self._closed = True
+            self._events.append(event)
+
+    def _open_inner(self, body: memoryview, now: float) -> None:
+        """A record that came in a FORWARD frame of the outer session."""
+        if self._closed:
+            return
+        owners = self._scratch.owners
+        before = owners[self._depth]
+        if before is not self:
+            # Circuits share a buffer: whoever had it tells what it has, and this one goes on behind it.
+            if isinstance(before, Layer):
+                before._settle()
+                self._free = before._free + HEADROOM
+            owners[self._depth] = self
+        try:
+            self._open(body, now)
+        except BadRecordError:
+            self._fail(Broken("a record that does not open"))
+
+    def _settle(self) -> None:
+        try:
+            self._end_run()
+        except FrameError as error:
+            self._fail(Broken(str(error)))
+
+    def _open(self, body: memoryview, now: float) -> None:
+        """Open one record behind the last; raises ``BadRecordError`` and changes nothing if it does not open."""
+        out, free = self._scratch.plain[self._depth], self._free
+        start = free + _FORWARD_GAP if self._forwarding else free - HEADROOM
+        saved = bytes(out[start:free])
+        try:
+            size = self._opener.open_into(body, out[start:])
+            kind, circuit, length = HEADER.unpack_from(out, start)
+            if kind == Frame.DATA and length + HEADER.size == size > HEADROOM:
+                to = (circuit, STREAM_HEADER.unpack_from(out, start)[3])
+                if to != self._run:
+                    self._end_run()
+                    self._run, self._run_start = to, start + HEADROOM
+                self._free = start + size
+            elif kind == Frame.FORWARD:
+                inner = self._inner.get(circuit)
+                if inner is not None:
+                    inner._open_inner(out[start + FORWARD_HEADER.size : start + size], now)
+                else:
+                    self._forward(circuit, start, size, saved)
+                    saved = b""
+            else:
+                self._end_run()
+                self._read_frames(out[start : start + size], now)
+                self._free = max(free, start + size) + HEADROOM
+        except FrameError as error:
+            self._closed = True
+            self._events.append(Broken(str(error)))
+        finally:
+            if saved:
+                out[start:free] = saved
+
+    def _forward(self, circuit: int, start: int, size: int, saved: bytes) -> None:
+        """Make the forwarded record at ``start`` part of a run of records that can be sent as it is."""
+        out, free = self._scratch.plain[self._depth], self._free
+        body = size - FORWARD_HEADER.size
+        if not self._forwarding:
+            # It was opened over the end of a payload, as DATA would be: the first of a run moves behind it.
+            moved = bytes(out[start + FORWARD_HEADER.size : start + size])
+            out[start:free] = saved
+            self._end_run()
+            out[free + RECORD_HEADER : free + RECORD_HEADER + body] = moved
+        elif circuit != self._forwarding:
+            self._end_run()
+        if self._run == _NO_RUN:
+            self._run, self._run_start = (circuit, 0), free
+        put_header(out, free, body)
+        self._forwarding = circuit
+        self._free = free + RECORD_HEADER + body
+
+    def _end_run(self) -> None:
+        """Tell of the payload or records opened so far."""
+        (circuit, identifier), self._run = self._run, _NO_RUN
+        self._forwarding = 0
+        view = self._scratch.plain[self._depth][self._run_start : self._free]
+        if circuit == 0:
+            return
+        if identifier == 0:
+            if circuit in self._extended:
+                self._events.append(Forwarded(circuit, view))
+            return
+        self._received(circuit, identifier, view)
+
+    # --- sending
+
+    @property
+    def bulk(self) -> int:
+        """Most payload bytes that one ``seal_data`` takes: whole records of this session."""
+        return RECORDS * (self.max_plaintext - HEADROOM)
+
+    def seal_message(self, circuit: int, message: bytes) -> bytes:
+        """One record that forwards ``message`` on an extended circuit: of the next layer's handshake."""
+        out = memoryview(bytearray(RECORD_ROOM))
+        plain = FORWARD_HEADER.pack(Frame.FORWARD, circuit) + message
+        return bytes(out[: self._seal(memoryview(plain), out)])
+
+    def seal_forward(self, circuit: int, records: memoryview, now: float) -> memoryview:
+        """Seal whole records of the next link, each in a FORWARD frame; their headers in ``records`` are overwritten.
+
+        Gives the records, valid until the next call; raises ``FrameError`` for one that is too large for this link.
+        """
+        out, size, position = self._scratch.sealed, 0, 0
+        self._count(len(records), now)
+        while position < len(records):
+            end = position + RECORD_HEADER + record_length(records, position)
+            start = position + _FORWARD_GAP
+            if end - start > self.max_plaintext:
+                raise FrameError("a record too large to forward")
+            FORWARD_HEADER.pack_into(records, start, Frame.FORWARD, circuit)
+            size += self._seal(records[start:end], out[size:])
+            position = end
+        return out[:size]
+
+    @abstractmethod
+    def _count(self, count: int, now: float) -> None:
+        """``count`` bytes are about to be sealed."""
+
+    def _seal(self, plaintext: memoryview, out: memoryview) -> int:
+        """Write one record as it goes on the wire, under every layer; gives its size."""
+        if self._outer is None:
+            length = self._sealer.seal_into(plaintext, out[RECORD_HEADER:])
+            put_header(out, 0, length)
+            return RECORD_HEADER + length
+        layer = self._scratch.layers[self._depth]
+        FORWARD_HEADER.pack_into(layer, 0, Frame.FORWARD, self._outer_circuit)
+        length = self._sealer.seal_into(plaintext, layer[FORWARD_HEADER.size :])
+        return self._outer._seal(layer[: FORWARD_HEADER.size + length], out)
+
+
+def inner_limit(max_plaintext: int) -> int:
+    """The largest plaintext of a session whose records are forwarded in plaintexts of ``max_plaintext``."""
+    return max_plaintext - FORWARD_HEADER.size - TAG
+
+
+def split_records(records: memoryview) -> list[memoryview]:
+    """The bodies of whole records; raises ``BadRecordError``."""
+    bodies = []
+    position = 0
+    while position < len(records):
+        end = position + RECORD_HEADER + record_length(records, position)
+        if end > len(records):
+            raise BadRecordError
+        bodies.append(records[position + RECORD_HEADER : end])
+        position = end
+    return bodies
