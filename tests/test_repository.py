@@ -11,11 +11,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = {".py", ".js", ".sh"}
 LINES = 500
 ADDRESS = re.compile(r"https?://[^\s\"')>]+")
-REGISTRIES = re.compile(
-    r"pypi\.org|pythonhosted\.org|npmjs\.|yarnpkg\.com|jsr\.io|/simple/?$|deb\.debian\.org|-i(ndex-url)?\b.*http|"
-    r"artifact|nexus",
-    re.IGNORECASE,
-)
+OURS = re.compile(r"(^|\.)(test|example|invalid|localhost|qnet|example\.(org|com)|www\.w3\.org|json-schema\.org)$")
+"""Test names, examples and name spaces: hosts that nobody is asked for."""
 
 
 def tracked() -> list[Path]:
@@ -39,16 +36,21 @@ def test_lock_files_have_hashes_and_name_no_place(path: Path) -> None:
     assert len(requirements) == len(re.findall(r"^[a-z0-9]", text, re.MULTILINE)) > 10
 
 
-def test_nothing_names_a_registry() -> None:
-    own = Path(__file__)
+def test_no_file_names_a_host_of_somebody_else() -> None:
+    """Package registries above all: the clients know where they are."""
     found = [
         (path.relative_to(ROOT).as_posix(), address)
         for path in tracked()
-        if path != own and path.suffix in SOURCE | {".md", ".txt", ".toml", ".json", ".html", ""}
+        if path.suffix in SOURCE | {".md", ".txt", ".toml", ".json", ".html", ""}
         for address in ADDRESS.findall(path.read_text(errors="replace"))
-        if REGISTRIES.search(address)
+        if _host_elsewhere(address)
     ]
     assert found == []
+
+
+def _host_elsewhere(address: str) -> bool:
+    host = address.split("://", 1)[1].split("/", 1)[0].split("?", 1)[0].rpartition("@")[2].partition(":")[0].lower()
+    return bool(re.search(r"[a-z]", host)) and "." in host and not OURS.search(host)
 
 
 def test_files_are_short() -> None:
