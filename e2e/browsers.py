@@ -42,11 +42,11 @@ class Chromium:
                 return worker
         return self.context.wait_for_event("serviceworker", timeout=TIMEOUT)
 
-    def open_popup(self) -> Popup:
-        """The popup as a page of its own."""
+    def open_popup(self, tab: int | None = None) -> Popup:
+        """The popup as a page of its own, about the site of ``tab`` if that is given."""
         page = self.context.new_page()
         page.set_viewport_size({"width": 340, "height": 600})
-        page.goto(f"chrome-extension://{self.extension_id}/popup/popup.html")
+        page.goto(f"chrome-extension://{self.extension_id}/popup/popup.html{'' if tab is None else f'?tab={tab}'}")
         return Popup(page)
 
     def open(self, url: str) -> Page:

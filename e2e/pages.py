@@ -25,8 +25,16 @@ class Popup:
         expect(self.page.locator("body")).to_have_attribute("data-kind", state, timeout=timeout)
 
     def press(self, name: str | None = None) -> None:
-        """Press the big button, or the one named: ``escape`` (turn off), ``copy``, ``notice-do``."""
+        """Press the big button, or the one named: ``escape`` (turn off), ``copy``, ``site-forget`` …"""
         self.page.locator(f"#{name or 'press'}").click()
+
+    def choose(self, action: str) -> None:
+        """Press one of the choices for this site: tunnel, direct, block."""
+        self.page.locator(f"#site-choices [data-action={action}]").click()
+
+    def wait_for_text(self, part: str, words: str) -> None:
+        """Wait until a part says just this."""
+        expect(self.page.locator(f"#{part}")).to_have_text(words, timeout=TIMEOUT)
 
     def text(self, part: str | None = None) -> str:
         """All visible words, or those of one part: title, text, held, command, error, facts, press, …"""

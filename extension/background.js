@@ -2,13 +2,13 @@
 
 import { api, client, portError, settingsUrl, supported } from "./lib/compat.js";
 import * as intent from "./lib/intent.js";
-import { Host } from "./lib/native.js";
+import { Host, HostError, NATIVE_HOST } from "./lib/native.js";
 import * as privacy from "./lib/privacy.js";
 import * as proxy from "./lib/proxy.js";
 import { Reconciler } from "./lib/reconcile.js";
 import { showIcon } from "./lib/icon.js";
+import { editsFor, webAddress } from "./lib/site.js";
 
-const NATIVE_HOST = "org.qnet.host";
 const ALARM = "reconcile";
 
 /** @type {Set<chrome.runtime.Port>} */
@@ -50,10 +50,37 @@ const PRESSES = {
   settings: () => api.tabs.create({ url: settingsUrl() }),
 };
 
+/** What the popup asks about the site of its tab; the answer is a verdict, or what went wrong. */
+const SITE = {
+  test: async (url) => (await reconciler.ask("test", { address: url })).verdict,
+  async decide(url, action) {
+    // The rule's place is that of a state of the rules: asked after it, and refused if another came between.
+    const { rules } = await reconciler.ask("rules", { offset: Number.MAX_SAFE_INTEGER });
+    const edits = editsFor(await SITE.test(url), action);
+    if (edits.length) await reconciler.ask("edit-rules", { base: rules.generation, edits });
+    return SITE.test(url);
+  },
+};
+
+async function answer(popup, { site, url, action = null }) {
+  if (!Object.hasOwn(SITE, site) || !webAddress(url)) return;
+  const found = { url, verdict: null, error: null };
+  try {
+    found.verdict = await SITE[site](url, action);
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    found.error = error.failure.error ?? { code: "host-lost", message: "" };
+  }
+  if (popups.has(popup)) popup.postMessage({ site: found });
+}
+
 api.runtime.onConnect.addListener((popup) => {
   popups.add(popup);
   popup.onDisconnect.addListener(() => popups.delete(popup));
-  popup.onMessage.addListener(({ press }) => Object.hasOwn(PRESSES, press) && PRESSES[press]());
+  popup.onMessage.addListener((message) => {
+    if (Object.hasOwn(PRESSES, message.press)) PRESSES[message.press]();
+    else if (message.site) answer(popup, message);
+  });
   reconciler.wake();
 });
 

@@ -1,6 +1,6 @@
 // Generated from host/qnet/wire/messages.py by tools/generate.py.
 
-export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop;
+export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress;
 
 /** The answer to request `id`: `ok` with the parts that the request asked for, or `error`. */
 export interface Answer {
@@ -10,6 +10,9 @@ export interface Answer {
   status?: Status | null;
   proxy?: ProxyInfo | null;
   pac?: PacChunk | null;
+  rules?: RulesPage | null;
+  verdict?: VerdictInfo | null;
+  imported?: ImportReport | null;
   error?: ErrorInfo | null;
 }
 
@@ -54,6 +57,80 @@ export interface Stop {
   id: number;
 }
 
+/** Asks for the person's own rules from `offset` on. */
+export interface GetRules {
+  cmd: "rules";
+  offset?: number;
+  id: number;
+}
+
+/** Changes generation `base`: the edits one after the other, and what else is given. */
+export interface EditRules {
+  cmd: "edit-rules";
+  base: number;
+  edits?: Edit[];
+  default?: RuleAction | null;
+  id: number;
+}
+
+/** At place `at` take `remove` rules out, then put `insert` there. */
+export interface Edit {
+  at: number;
+  remove?: number;
+  insert?: Rule[];
+}
+
+/** One rule; of an ordered list the first that matches decides. */
+export interface Rule {
+  kind: RuleKind;
+  pattern: string;
+  action: RuleAction;
+  port?: number;
+  country?: string;
+  hops?: number;
+  enabled?: boolean;
+  note?: string;
+}
+
+/** What a rule's pattern is; every kind sees the canonical host only (`destination.canonical_host`). */
+export type RuleKind = "cidr" | "domain" | "host" | "keyword" | "regex" | "wildcard";
+
+/** What happens to what a rule matches. */
+export type RuleAction = "block" | "direct" | "tunnel";
+
+/** Makes an earlier generation the present one. */
+export interface RestoreRules {
+  cmd: "restore-rules";
+  base: number;
+  generation: number;
+  id: number;
+}
+
+/** A piece of a file; `offset` 0 begins anew. Kept for this session until it is imported. */
+export interface Upload {
+  cmd: "upload";
+  offset: number;
+  text: string;
+  id: number;
+}
+
+/** Reads the uploaded file. `trial` only reports. */
+export interface ImportRules {
+  cmd: "import-rules";
+  base: number;
+  action?: RuleAction;
+  replace?: boolean;
+  trial?: boolean;
+  id: number;
+}
+
+/** Asks what happens to `address`, a URL or a host. */
+export interface TestAddress {
+  cmd: "test";
+  address: string;
+  id: number;
+}
+
 /** Who the helper is. */
 export interface HelloInfo {
   version: number;
@@ -76,6 +153,8 @@ export interface Status {
   reconnection_attempts?: number;
   last_error?: ErrorInfo | null;
   exit?: ExitCounts | null;
+  pac_hash?: string;
+  rules_generation?: number;
 }
 
 /** What the helper can do for a browser right now; it never claims more than is true. */
@@ -125,6 +204,41 @@ export interface PacChunk {
   size: number;
   offset: number;
   text: string;
+}
+
+/** The person's own rules from `offset` on, of `total`; what no rule matches gets `default`. */
+export interface RulesPage {
+  generation: number;
+  default: RuleAction;
+  total: number;
+  offset: number;
+  rules: Rule[];
+  generations: Generation[];
+  problem?: ErrorInfo | null;
+}
+
+/** A kept state of the rules, and when it was saved, in unix seconds. */
+export interface Generation {
+  number: number;
+  saved: number;
+}
+
+/** What happens to `host`:`port`: the rule that decided and its place, or no rule where the default did. */
+export interface VerdictInfo {
+  host: string;
+  port: number;
+  action: RuleAction;
+  rule?: Rule | null;
+  index?: number;
+  unmet?: boolean;
+}
+
+/** What a file gave: how many rules, how much trouble, and the first hundred warnings. */
+export interface ImportReport {
+  rules: number;
+  trouble: number;
+  warnings: string[];
+  default?: RuleAction | null;
 }
 
 /** The status changed. */

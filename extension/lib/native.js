@@ -1,5 +1,7 @@
 // One conversation with the native host over a native-messaging port: requests answered by id, and pushed events.
 
+export const NATIVE_HOST = "org.qnet.host";
+
 /**
  * Why the conversation is over, or never began.
  * - missing, forbidden, broken, crashed: what is wrong with the native host's installation

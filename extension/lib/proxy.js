@@ -19,12 +19,20 @@ const CONTROL = {
   controlled_by_other_extensions: "other",
 };
 
+/** The last script read, and its hash: with many rules it is megabytes, and it is read at every status. */
+let known = { script: "", hash: "" };
+
+async function hashOfKnown(script) {
+  if (script !== known.script) known = { script, hash: await hashOf(script) };
+  return known.hash;
+}
+
 /** @returns {Promise<Proxy>} */
 export async function read() {
   const { levelOfControl, value } = await api.proxy.settings.get({ incognito: false });
   const control = CONTROL[levelOfControl] ?? "policy";
   const script = value?.mode === "pac_script" && value.pacScript?.mandatory ? value.pacScript.data : "";
-  return { control, hash: control === "ours" && script ? await hashOf(script) : null };
+  return { control, hash: control === "ours" && script ? await hashOfKnown(script) : null };
 }
 
 /** @param {string} text  the script */

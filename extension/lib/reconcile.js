@@ -2,6 +2,7 @@
 //
 // Connecting: hello → connect → all of the script → set the proxy and the guards → wait for status events.
 // Disconnecting: remember "off" → give the lease back → clear the proxy and the guards.
+// The helper's rules change: fetch the script anew → set it; until then the one before stays in force.
 // A conversation that breaks leaves the proxy as it is: it points to nobody, so nothing leaves.
 
 import { failed, HostError } from "./native.js";
@@ -72,6 +73,16 @@ export class Reconciler {
       if (this.#host === host) this.#host = null;
     }
     await this.wake();
+  }
+
+  /**
+   * Ask the helper that carries the pages; rejects with a `HostError` where there is none.
+   * @param {string} cmd
+   * @param {object} fields
+   */
+  async ask(cmd, fields) {
+    if (!this.#host || !this.#pac) throw failed("host-lost");
+    return this.#host.request(cmd, fields);
   }
 
   /** @param {boolean} retry */
@@ -148,11 +159,34 @@ export class Reconciler {
       this.#pac = pac;
       await this.#hold({ contested: true });
     } catch (error) {
-      if (this.#host !== host) return;
-      this.#host = this.#pac = null;
-      host.close();
-      await this.#remember(error instanceof HostError ? error.failure : failed("other", error).failure);
+      await this.#giveUp(host, error);
     }
+  }
+
+  async #giveUp(host, error) {
+    if (this.#host !== host) return;
+    this.#host = this.#pac = null;
+    host.close();
+    await this.#remember(error instanceof HostError ? error.failure : failed("other", error).failure);
+  }
+
+  /** A script that does not arrive whole ends the conversation: nobody may believe that the new rules hold. */
+  async #renew(host) {
+    if (host !== this.#host || !this.#isStale()) return;
+    try {
+      const pac = await fetchPac(host);
+      if (host !== this.#host) return;
+      this.#pac = pac;
+      await this.#hold({ contested: false });
+      await this.#show();
+    } catch (error) {
+      await this.#giveUp(host, error);
+      this.wake();
+    }
+  }
+
+  #isStale() {
+    return this.#pac !== null && Boolean(this.#status?.pac_hash) && this.#status.pac_hash !== this.#pac.hash;
   }
 
   /**
@@ -170,6 +204,7 @@ export class Reconciler {
   #heard(host, status) {
     if (host !== this.#host) return;
     this.#status = status;
+    if (this.#isStale()) this.#queue = this.#queue.then(() => this.#renew(host));
     this.#show();
   }
 

@@ -25,6 +25,7 @@
  * @property {boolean} oneHop  the exit sees both ends
  * @property {import("./messages.js").Traffic | null} traffic
  * @property {boolean} noticePrivate
+ * @property {number | null} rules  the state of the rules by which pages are carried now
  */
 
 /** @type {Record<string, Pick<View, "look" | "press" | "escape"> & {command?: string, advice?: boolean}>} */
@@ -67,6 +68,7 @@ export function viewOf(facts) {
     exit: (kind === "connected" && facts.status?.hops?.find((hop) => hop.exit)) || null,
     oneHop: kind === "connected" && facts.status?.hops?.length === 1,
     traffic: (kind === "connected" && facts.status?.traffic) || null,
+    rules: kind === "connected" ? (facts.status?.rules_generation ?? 0) : null,
     noticePrivate: kind !== "off" && facts.proxy.hash !== null && !facts.privateWindows,
   };
 }

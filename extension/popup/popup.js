@@ -1,14 +1,13 @@
 // The popup only shows views and passes presses on; the background decides.
 
 import { api } from "../lib/compat.js";
+import { isOwnRule, webAddress } from "../lib/site.js";
+import { errorText, LOCALE, text, translatePage, warningText, whyText } from "../lib/words.js";
 import { bytes, country } from "./format.js";
 
-const text = (key) => api.i18n.getMessage(key);
 const element = (id) => document.getElementById(id);
 
-const LOCALE = text("lang");
-document.documentElement.lang = LOCALE;
-document.documentElement.dir = text("dir");
+translatePage();
 
 const LABELS = {
   "label-exit": "label_exit",
@@ -20,8 +19,17 @@ const LABELS = {
   "notice-do": "notice_private_do",
   escape: "press_off",
   copy: "copy",
+  "label-site": "site_title",
+  "site-forget": "site_forget",
+  "site-reload": "site_reload",
 };
 for (const [id, key] of Object.entries(LABELS)) element(id).textContent = text(key);
+
+element("options").title = text("options");
+element("options").setAttribute("aria-label", text("options"));
+element("site-choices").setAttribute("aria-label", text("site_always"));
+const choices = [...element("site-choices").children];
+for (const choice of choices) choice.textContent = text(`choice_${choice.dataset.action}`);
 
 /** Change only what differs: a live region repeats whatever is written to it. */
 function put(id, words) {
@@ -63,6 +71,50 @@ function show(view) {
   put("press", view.press ? text(`press_${view.press}`) : "");
   reveal("escape", view.escape);
   reveal("notice", view.noticePrivate);
+
+  if (view.rules === null) reveal("site", false);
+  else if (view.rules !== asked) askAboutSite();
+  asked = view.rules;
+}
+
+/** The tab of this window, and the state of the rules for which its verdict was asked. */
+let tab = null;
+let asked = null;
+
+async function askAboutSite() {
+  const named = new URLSearchParams(location.search).get("tab");
+  const [active] = named
+    ? [await api.tabs.get(Number(named)).catch(() => null)]
+    : await api.tabs.query({ active: true, currentWindow: true });
+  tab = active ?? null;
+  const url = webAddress(tab?.url);
+  if (url) background.postMessage({ site: "test", url });
+  else reveal("site", false);
+}
+
+/** @param {{url: string, verdict: import("../lib/messages.js").VerdictInfo | null, error: object | null}} found */
+function showSite({ url, verdict, error }) {
+  if (url !== tab?.url) return;
+  reveal("site-error", error);
+  put("site-error", error ? errorText(error) : "");
+  if (!verdict) return;
+  reveal("site", true);
+  put("site-host", verdict.host);
+  element("site-verdict").dataset.action = verdict.action;
+  put("site-verdict", text(`verdict_${verdict.action}`));
+  const own = isOwnRule(verdict);
+  put("site-why", whyText(verdict));
+  for (const choice of choices) {
+    choice.ariaPressed = String(own && choice.dataset.action === verdict.action);
+  }
+  reveal("site-warning", warningText(verdict));
+  put("site-warning", warningText(verdict));
+  reveal("site-forget", own);
+}
+
+function decide(action) {
+  background.postMessage({ site: "decide", url: tab.url, action });
+  reveal("site-reload", true);
 }
 
 /** @param {import("../lib/messages.js").ErrorInfo | null} error  its code may have words of ours in this language */
@@ -80,7 +132,7 @@ let background;
 /** The background may end at any time; its end is no reason to show what was. */
 function open() {
   background = api.runtime.connect({ name: "popup" });
-  background.onMessage.addListener(show);
+  background.onMessage.addListener((message) => (message.site ? showSite(message.site) : show(message)));
   background.onDisconnect.addListener(open);
 }
 
@@ -89,6 +141,13 @@ const press = (name) => background.postMessage({ press: name });
 element("press").addEventListener("click", () => press(element("press").dataset.press));
 element("escape").addEventListener("click", () => press("off"));
 element("notice-do").addEventListener("click", () => press("settings"));
+element("options").addEventListener("click", () => api.runtime.openOptionsPage());
+for (const choice of choices) choice.addEventListener("click", () => decide(choice.dataset.action));
+element("site-forget").addEventListener("click", () => decide(null));
+element("site-reload").addEventListener("click", () => {
+  api.tabs.reload(tab.id);
+  reveal("site-reload", false);
+});
 element("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText(element("command").textContent);
   put("copy", text("copied"));

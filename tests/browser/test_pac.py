@@ -1,10 +1,13 @@
 import hashlib
 import json
+import re
 import subprocess
 
 import pytest
 
 from qnet.browser.pac import compile_pac
+from qnet.browser.rules.ruleset import RuleSet, Section
+from qnet.wire.messages import Rule, RuleAction, RuleKind
 
 ASK = """
 const vm = require("node:vm");
@@ -49,6 +52,39 @@ def test_everything_goes_through_the_port_and_nothing_else(port: int) -> None:
 
 def test_no_direct_in_the_script() -> None:
     assert "DIRECT" not in compile_pac(1088).text.upper()
+
+
+def pac(*rules: Rule, default: RuleAction = RuleAction.TUNNEL) -> str:
+    return compile_pac(1088, RuleSet([Section("", rules)], default)).text
+
+
+DIRECT = Rule(kind=RuleKind.DOMAIN, pattern="direct.test", action=RuleAction.DIRECT)
+
+
+def test_direct_is_said_for_the_rule_and_alone() -> None:
+    calls = ['"http://a.direct.test/", "a.direct.test"', '"http://direct.test/", "direct.test."', *CALLS]
+    proxied = ["SOCKS5 127.0.0.1:1088"] * len(CALLS)
+    assert evaluate(pac(DIRECT), calls) == ["DIRECT", "DIRECT", *proxied]
+
+
+def test_odd_calls_are_not_direct_even_where_all_else_is() -> None:
+    answers = evaluate(pac(default=RuleAction.DIRECT), CALLS)
+    odd = CALLS.index('"", ""')
+    assert set(answers[:odd]) == {"DIRECT"}
+    assert set(answers[odd:]) == {"SOCKS5 127.0.0.1:1088"}
+
+
+@pytest.mark.parametrize("table", ['{"direct":true,"segments":[[1]]}', '{"direct":true,"segments":7}', "null", "{}"])
+def test_a_damaged_table_is_closed(table: str) -> None:
+    text = pac(default=RuleAction.DIRECT)
+    damaged = re.sub(r"^var TABLE = .*;$", f"var TABLE = {table};", text, flags=re.MULTILINE)
+    assert damaged != text
+    assert evaluate(damaged, CALLS[:1]) == ["SOCKS5 127.0.0.1:1088"]
+
+
+def test_notes_never_reach_the_script() -> None:
+    noted = Rule(kind=RuleKind.DOMAIN, pattern="a.test", action=RuleAction.DIRECT, note="*/ alert(1) </script>")
+    assert "alert" not in pac(noted)
 
 
 def test_hash_names_the_text() -> None:

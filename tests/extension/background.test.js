@@ -227,6 +227,78 @@ test("a helper with another script replaces the old one", async () => {
   await popup.view("connected");
 });
 
+test("the rules change: the new script is fetched and set, and nothing is cleared meanwhile", async () => {
+  await connected();
+  const next = PAC.replace(":1", ":2");
+  serve(undefined, next);
+  chrome.onNative(ports[0]);
+  log.length = 0;
+  ports[0].onMessage.emit({ event: "status", status: { state: "connected", pac_hash: await hashOf(next) } });
+  await until(() => settings.ours.pacScript.data === next);
+  assert.deepEqual(new Set(log.filter((line) => !/^(webrtc|prediction)/.test(line))), new Set(["→ pac", "proxy set"]));
+  await popup.view("connected");
+  log.length = 0;
+  ports[0].onMessage.emit({ event: "status", status: { state: "connected", pac_hash: await hashOf(next) } });
+  await sleep(30);
+  assert.deepEqual(log, []);
+});
+
+test("a new script that arrives damaged holds pages back: nobody may believe that the new rules hold", async () => {
+  await connected();
+  serve((request, answer) => (request.cmd === "pac" ? { ...answer, pac: { ...answer.pac, hash: "0" } } : answer));
+  chrome.onNative(ports[0]);
+  ports[0].onMessage.emit({ event: "status", status: { state: "connected", pac_hash: "new" } });
+  await popup.view("blocked");
+  assert.equal(popup.sent.at(-1).error.code, "pac");
+  await until(() => /throw/.test(settings.ours.pacScript.data));
+});
+
+test("the popup asks about its site and changes the rule by one press", async () => {
+  await connected();
+  let rule;
+  serve((request, answer) => {
+    if (request.cmd === "rules") return { ...answer, rules: { generation: 7 } };
+    if (request.cmd === "edit-rules") rule = request.edits[0].insert[0];
+    const verdict = { host: "www.a.test", port: 80, action: rule?.action ?? "tunnel", rule, index: rule ? 0 : -1 };
+    return request.cmd === "test" ? { ...answer, verdict } : answer;
+  });
+  chrome.onNative(ports[0]);
+  const url = "http://www.a.test/x";
+  const found = async () => {
+    await until(() => popup.sent.at(-1).site);
+    return popup.sent.pop().site;
+  };
+  popup.onMessage.emit({ site: "test", url });
+  assert.deepEqual((await found()).verdict.action, "tunnel");
+  popup.onMessage.emit({ site: "decide", url, action: "block" });
+  assert.deepEqual((await found()).verdict.action, "block");
+  const edit = ports[0].sent.find(({ cmd }) => cmd === "edit-rules");
+  assert.deepEqual([edit.base, edit.edits], [
+    7,
+    [{ at: 0, remove: 0, insert: [{ kind: "domain", pattern: "a.test", action: "block" }] }],
+  ]);
+});
+
+test("pages that are none of the web, and odd questions, are not passed on", async () => {
+  await connected();
+  log.length = 0;
+  for (const site of ["test", "decide"]) for (const url of ["chrome://settings", "file:///etc", undefined]) {
+    popup.onMessage.emit({ site, url, action: "block" });
+  }
+  popup.onMessage.emit({ site: "toString", url: "http://a.test/" });
+  await sleep(20);
+  assert.deepEqual(log, []);
+});
+
+test("a site without a helper is answered with what is wrong", async () => {
+  await start();
+  open();
+  await popup.view("off");
+  popup.onMessage.emit({ site: "test", url: "http://a.test/" });
+  await until(() => popup.sent.at(-1).site);
+  assert.equal(popup.sent.at(-1).site.error.code, "host-lost");
+});
+
 test("a lost intent with our script in force stays closed", async () => {
   await connected();
   kill();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 
 import { KINDS, viewOf } from "../../extension/lib/state.js";
@@ -83,6 +83,7 @@ test("green only where every fact says so; held only where our script is in forc
     if (shown.held) assert.equal(shown.held === "ordinary", facts.proxy.hash !== null && !facts.privateWindows);
     if (shown.held === null) assert.ok(shown.look === "off" || (all && facts.privateWindows));
     if (shown.exit || shown.traffic) assert.ok(all);
+    assert.equal(shown.rules !== null, all);
     if (all) assert.equal(shown.noticePrivate, !facts.privateWindows);
     if (all) green++;
   }
@@ -131,15 +132,37 @@ for (const [kind, { press, advice }] of Object.entries(KINDS)) {
   });
 }
 
+const ACTIONS = ["tunnel", "direct", "block"];
+const RULE_KINDS = ["domain", "host", "wildcard", "regex", "cidr", "keyword"];
+/** Texts whose names are put together. */
+const FAMILIES = [
+  ["choice", ACTIONS],
+  ["verdict", ACTIONS],
+  ["kind", RULE_KINDS],
+  ["hint", RULE_KINDS],
+];
+
+test("every text that is put together is there", () => {
+  for (const [part, ends] of FAMILIES) for (const end of ends) assert.ok(locales.en[`${part}_${end}`], `${part}_${end}`);
+});
+
+test("what is put into a text has its place in every language", () => {
+  for (const key of Object.keys(locales.en)) {
+    const places = Object.values(locales).map((messages) => (messages[key].message.match(/\$[0-9]/g) ?? []).sort());
+    for (const each of places) assert.deepEqual(each, places[0], key);
+  }
+});
+
 test("no text is left over", () => {
-  const sources = ["popup/popup.js", "lib/icon.js"].map((path) =>
-    readFileSync(new URL(`../../extension/${path}`, import.meta.url), "utf8"),
-  );
+  const sources = readdirSync(new URL("../../extension", import.meta.url), { recursive: true })
+    .filter((path) => /\.(js|html)$/.test(path))
+    .map((path) => readFileSync(new URL(`../../extension/${path}`, import.meta.url), "utf8"));
   const literal = new Set(sources.join("\n").match(/[a-z]+(_[a-z]+)*/g));
   const kinds = Object.keys(KINDS);
   const made = new Set([
     ...["title", "text", "do"].flatMap((part) => kinds.map((kind) => `${part}_${kind}`)),
     ...Object.values(KINDS).map(({ press }) => `press_${press}`),
+    ...FAMILIES.flatMap(([part, ends]) => ends.map((end) => `${part}_${end}`)),
     ...["name", "description", "held_all", "held_ordinary", "held_none"],
   ]);
   const left = Object.keys(locales.en).filter((k) => !literal.has(k) && !made.has(k) && !k.startsWith("error_"));

@@ -26,7 +26,7 @@ def test_schema_refuses_nothing_by_accident() -> None:
 
 def test_constants_are_the_hosts() -> None:
     assert f"PROTOCOL_VERSION = {PROTOCOL_VERSION};" in (SOURCES / "lib/reconcile.js").read_text()
-    assert f'NATIVE_HOST = "{NAME}";' in (SOURCES / "background.js").read_text()
+    assert f'NATIVE_HOST = "{NAME}";' in (SOURCES / "lib/native.js").read_text()
 
 
 @pytest.mark.parametrize("browser", extension.BROWSERS)
@@ -36,7 +36,7 @@ def test_build(browser: str, tmp_path: Path) -> None:
     assert manifest["version"] == __version__
     background = manifest["background"]
     scripts = background["scripts"] if browser == "firefox" else [background["service_worker"]]
-    named = [*scripts, manifest["action"]["default_popup"], *manifest["icons"].values()]
+    named = [*scripts, manifest["options_ui"]["page"], manifest["action"]["default_popup"], *manifest["icons"].values()]
     named += manifest["action"]["default_icon"].values()
     assert [path for path in named if not (out / path).is_file()] == []
     assert set(background) & {"scripts", "service_worker"} == {"scripts" if browser == "firefox" else "service_worker"}
@@ -66,6 +66,7 @@ def test_only_compat_knows_browsers_apart(path: Path) -> None:
     assert bool(known) == (path.name == "compat.js")
 
 
-def test_page_has_no_inline_code() -> None:
-    page = (SOURCES / "popup/popup.html").read_text()
+@pytest.mark.parametrize("path", sorted(SOURCES.rglob("*.html")), ids=lambda path: path.name)
+def test_page_has_no_inline_code(path: Path) -> None:
+    page = path.read_text()
     assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*src=)", page)

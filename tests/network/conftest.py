@@ -13,6 +13,7 @@ from tests.support.network import Network, network
 from tests.support.tls_servers import free_port
 
 BIG = 20_000_000
+MEDIUM = 1_000_000
 
 
 class Site:
@@ -24,6 +25,7 @@ class Site:
         folder.mkdir()
         (folder / "index.html").write_text("<title>site</title>hello from the site\n")
         (folder / "big").write_bytes(bytes(range(256)) * (BIG // 256))
+        (folder / "medium").write_bytes(bytes(MEDIUM))
         self._make_repository()
         site = self
 

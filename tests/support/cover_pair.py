@@ -12,6 +12,7 @@ import qnet
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.client import CoverClient, CoverResult
 from qnet.wire.cover.inner import PeerKeys
+from qnet.wire.cover.opening import Guise
 from qnet.wire.cover.peer import CoverPeer, Established, PeerConfig, ToClient, ToDecoy
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.steps import Done, Receive, Send
@@ -117,7 +118,7 @@ class Trio:
         known = replace(self.known, **changes)
         verifier = ChainVerifier([authority().certificate], __import__("time").time())
         look = APPEARANCES[self.browser]
-        return CoverClient(known, template(self.browser), look, verifier, os.urandom, now, first)
+        return CoverClient(known, Guise(template(self.browser), look, verifier), os.urandom, now, first)
 
     def run(self, client: CoverClient, chunk: int = 1 << 20) -> None:
         """The whole conversation, with every write cut into pieces of ``chunk`` bytes."""

@@ -16,21 +16,32 @@ from qnet.wire.messages import (
     AnyRequest,
     Connect,
     Disconnect,
+    Edit,
+    EditRules,
     ErrorInfo,
     FailedEvent,
     GetPac,
+    GetRules,
     GetStatus,
     Hello,
+    ImportRules,
     MessageError,
     PacChunk,
+    RestoreRules,
+    Rule,
+    RuleAction,
+    RuleKind,
     State,
     Status,
     StatusEvent,
     Stop,
+    Upload,
     decode_request,
     encode,
 )
+from qnet.wire.messages import TestAddress as AddressTest  # under its own name pytest would take it for a test class
 
+RULE = Rule(kind=RuleKind.DOMAIN, pattern="a.test", action=RuleAction.TUNNEL, country="NL", hops=2, note="n")
 STATUS = Status(state=State.CONNECTED, mode="client", version="1", since=1.5)
 REQUESTS = {
     "hello": Hello(id=1, version=1, client="firefox"),
@@ -39,6 +50,14 @@ REQUESTS = {
     "disconnect": Disconnect(id=4),
     "pac": GetPac(id=5, offset=262144),
     "stop": Stop(id=6),
+    "rules": GetRules(id=7, offset=1000),
+    "edit-rules": EditRules(
+        id=8, base=3, edits=[Edit(at=0, remove=1, insert=[RULE]), Edit(at=2)], default=RuleAction.BLOCK
+    ),
+    "restore-rules": RestoreRules(id=9, base=3, generation=2),
+    "upload": Upload(id=10, offset=0, text="||a.test"),
+    "import-rules": ImportRules(id=11, base=3, action=RuleAction.BLOCK, replace=True, trial=True),
+    "test": AddressTest(id=12, address="https://a.test/"),
 }
 
 

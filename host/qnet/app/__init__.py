@@ -15,6 +15,13 @@ class NoDescriptorError(LocalError):
     exit_code = 66
 
 
+class ExportError(LocalError):
+    """The file for the descriptor cannot be written."""
+
+    code = "export"
+    exit_code = 73
+
+
 def run(settings: Settings, folders: Folders, *, connect: bool) -> None:
     """Run the helper until it is stopped; raises ``LocalError`` when it cannot start."""
     import anyio
@@ -39,4 +46,7 @@ def export_descriptor(folders: Folders, target: Path) -> None:
         data = (folders.data / "descriptor.qnet").read_bytes()
     except OSError:
         raise NoDescriptorError("there is no descriptor yet", "start the node once: qnet run …") from None
-    write_private(Path(target), data)
+    try:
+        write_private(Path(target), data)
+    except OSError as error:
+        raise ExportError(f"{target} cannot be written ({error.strerror})", "choose another file") from None

@@ -3,18 +3,22 @@
 import asyncio
 import logging
 import signal
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import resources
+from ipaddress import ip_address
 
 import anyio
 
 from qnet import __version__
 from qnet.app.modes import Capabilities, ModeError, capabilities
 from qnet.app.trust import load_roots
-from qnet.browser.pac import compile_pac
+from qnet.browser.rules.keeper import RuleKeeper
+from qnet.browser.rules.store import RuleStore
 from qnet.keys import load_or_create
-from qnet.mesh.exit_policy import ExitPolicy, parse_allowance
+from qnet.mesh.exit_policy import Address, ExitPolicy, parse_allowance
 from qnet.net.client_link import Disguise
 from qnet.net.control import ControlServer
 from qnet.net.listen import bind, serve
@@ -26,9 +30,10 @@ from qnet.roles.proxy import Proxy
 from qnet.roles.tunnel import Tunnel
 from qnet.settings import Folders, Settings, split_address
 from qnet.wire.cover.appearance import APPEARANCES
+from qnet.wire.descriptor import DescriptorError
 from qnet.wire.errors import LocalError
-from qnet.wire.link import Scratch
 from qnet.wire.messages import Status, StatusEvent
+from qnet.wire.scratch import Scratch
 from qnet.wire.tls.template import Template
 
 LOOPBACK = "127.0.0.1"
@@ -54,6 +59,7 @@ class Helper:
         self._stop = anyio.Event()
         self._started = time.time()
         self._tunnel: Tunnel | None = None
+        self._rules: RuleKeeper | None = None
         self._exit: Exit | None = None
         self._servers: list[asyncio.Server] = []
         self._changed = anyio.Event()
@@ -65,7 +71,7 @@ class Helper:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._wait_for_signal)
-                control = Control(self.status, self._stop.set)
+                control = Control(self.status, self._stop.set, self._on_change)
                 server = ControlServer(self._folders.control, control)
                 await group.start(server.serve)
                 book = PeerBook(self._folders.data / "peers")
@@ -73,8 +79,12 @@ class Helper:
                 status_socket = bind(LOOPBACK, self._settings.status_port, what="the status", option="--status-port")
                 if can.relays:
                     await self._serve_public(can, disguise)
-                port = await self._serve_programs(tunnel) if can.proxies else 0
-                control.ready(tunnel, compile_pac(port or 1), port)
+                browsers = bind(LOOPBACK, 0, what="the browsers' proxy", option="--socks-port")
+                port: int = browsers.getsockname()[1]
+                rules = self._rules = RuleKeeper(RuleStore(self._folders.data / "rules"), port)
+                if can.proxies:
+                    await self._serve_programs(Proxy(tunnel, rules.verdict), browsers)
+                control.ready(tunnel, rules, port)
                 group.start_soon(self._announce, server)
                 if can.proxies:
                     group.start_soon(tunnel.run)
@@ -95,6 +105,8 @@ class Helper:
         finally:
             for each in self._servers:
                 each.close()
+            if self._exit is not None:
+                self._exit.close()
 
     def status(self) -> Status:
         """The present status."""
@@ -114,17 +126,15 @@ class Helper:
             reconnection_attempts=view.attempts,
             last_error=view.last_error,
             exit=self._exit.counts if self._exit else None,
+            pac_hash=self._rules.pac.hash if self._rules else "",
+            rules_generation=self._rules.generation if self._rules else 0,
         )
 
-    async def _serve_programs(self, tunnel: Tunnel) -> int:
-        """The proxy for programs, and one for browsers on a port of its own; gives the latter."""
-        proxy = Proxy(tunnel)
+    async def _serve_programs(self, proxy: Proxy, browsers: socket.socket) -> None:
+        """The proxy for programs, and one for browsers on a port of its own."""
         programs = bind(LOOPBACK, self._settings.socks_port, what="the proxy", option="--socks-port")
-        browsers = bind(LOOPBACK, 0, what="the browsers' proxy", option="--socks-port")
         self._servers.append(await serve(lambda: proxy.protocol(optimistic=False), programs))
         self._servers.append(await serve(lambda: proxy.protocol(optimistic=True), browsers))
-        port: int = browsers.getsockname()[1]
-        return port
 
     async def _serve_public(self, can: Capabilities, disguise: Disguise) -> None:
         settings = self._settings
@@ -139,7 +149,11 @@ class Helper:
         presentation = Presentation(
             settings.address or settings.listen, decoy_name, roles, settings.nickname, settings.country
         )
-        write_private(self._folders.data / "descriptor.qnet", describe(keys, presentation, time.time()))
+        try:
+            descriptor = describe(keys, presentation, time.time())
+        except DescriptorError as error:
+            raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
+        write_private(self._folders.data / "descriptor.qnet", descriptor)
         if can.exits:
             _log.warning(LEGAL_NOTICE)
 
@@ -190,5 +204,18 @@ def exit_policy(settings: Settings) -> ExitPolicy:
     if allowances or mapped:
         _log.warning("this exit reaches addresses that exits must not reach: for test networks only")
     return ExitPolicy(
-        ports=frozenset(settings.exit_allowed_ports), allowances=allowances, mapped=mapped, only=settings.exit_only
+        ports=frozenset(settings.exit_allowed_ports),
+        allowances=allowances,
+        mapped=mapped,
+        own=_public_addresses(settings),
+        only=settings.exit_only,
     )
+
+
+def _public_addresses(settings: Settings) -> frozenset[Address]:
+    """Where the public reaches this node, as far as the settings say it in numbers."""
+    found = set()
+    for text in filter(None, (settings.listen, settings.address)):
+        with suppress(ValueError):
+            found.add(ip_address(split_address(text)[0]))
+    return frozenset(found)

@@ -2,11 +2,12 @@
 
 Refused always, in every form that an address can take (RFC 6890 and its registries): this host, private, link-local
 (with the clouds' metadata service), carrier-grade NAT, documentation, benchmark, multicast and reserved ranges, and
-whatever reaches them through an IPv6 transition: mapped, NAT64, 6to4, Teredo.
+whatever reaches them through an IPv6 transition: mapped, NAT64, 6to4, Teredo. Of IPv6 only 2000::/3 is public (RFC
+4291); what else some network routes, for example to its own mesh, is not the internet.
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,6 +22,7 @@ REFUSED: tuple[Network, ...] = tuple(
         "100.64.0.0/10",
         "127.0.0.0/8",
         "169.254.0.0/16",
+        "168.63.129.16/32",  # Azure's service for its own machines
         "172.16.0.0/12",
         "192.0.0.0/24",
         "192.0.2.0/24",
@@ -30,18 +32,16 @@ REFUSED: tuple[Network, ...] = tuple(
         "198.51.100.0/24",
         "203.0.113.0/24",
         "224.0.0.0/3",
-        "::/8",
-        "100::/64",
+        "::/3",
         "2001::/23",
         "2001:db8::/32",
         "3fff::/20",
-        "5f00::/16",
-        "fc00::/7",
-        "fe80::/9",
-        "ff00::/8",
+        "4000::/2",
+        "8000::/1",
     )
 )
-_NAT64 = tuple(ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48"))
+# Not 64:ff9b:1::/48: where an IPv4 address lies in that one is for each network to decide (RFC 8215).
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,10 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class ExitPolicy:
-    """``mapped``: (host, port) → (address, port), for names of test networks. ``only``: nothing but allowances."""
+    """``mapped``: (host, port) → (address, port), for names of test networks. ``only``: nothing but allowances.
+
+    ``own``: addresses that lead back to this exit although its machine does not have them (behind NAT).
+    """
 
     ports: frozenset[int]
     allowances: tuple[Allowance, ...] = ()
@@ -70,26 +73,26 @@ class ExitPolicy:
         """Whether a name at ``port`` is worth resolving."""
         return any(allowance.port == port for allowance in self.allowances) or (port in self.ports and not self.only)
 
-    def permits(self, address: Address, port: int) -> bool:
-        """Whether to connect to this very address."""
+    def permits(self, address: Address, port: int, *, is_own: bool = False) -> bool:
+        """Whether to connect to this very address. ``is_own``: the exit's machine has it."""
         if any(address in allowance.network and port == allowance.port for allowance in self.allowances):
             return True
-        if self.only or port not in self.ports:
+        if is_own or self.only or port not in self.ports:
             return False
         return all(form not in self.own and _is_public(form) for form in _forms(address))
 
 
 def parse_allowance(text: str) -> Allowance:
-    """``CIDR:port``; raises ``ValueError``."""
+    """``CIDR:port``, an IPv6 address with or without brackets; raises ``ValueError``."""
     network, _, port = text.rpartition(":")
     number = int(port)
     if not 0 < number < 65536:
         raise ValueError(f"“{text}” has no such port")
-    return Allowance(ipaddress.ip_network(network.strip("[]")), number)
+    return Allowance(ipaddress.ip_network(network.replace("[", "").replace("]", "")), number)
 
 
-def permitted(policy: ExitPolicy, addresses: Iterable[str], port: int) -> list[str]:
-    """Those of the resolved ``addresses`` that may be connected to, in order.
+def permitted(policy: ExitPolicy, addresses: Iterable[str], port: int, own: Collection[str] = ()) -> list[str]:
+    """Those of the resolved ``addresses`` that may be connected to, in order. ``own``: those that the machine has.
 
     One refused address refuses the name: a name that points both outside and inside is an attempt to get inside.
     """
@@ -99,7 +102,7 @@ def permitted(policy: ExitPolicy, addresses: Iterable[str], port: int) -> list[s
             address = ipaddress.ip_address(text.partition("%")[0])
         except ValueError:
             return []
-        if not policy.permits(address, port):
+        if not policy.permits(address, port, is_own=text in own):
             return []
     return checked
 
@@ -119,6 +122,6 @@ def _forms(address: Address) -> list[Address]:
         inner.append(address.sixtofour)
     if address.teredo:
         inner.extend(address.teredo)
-    if any(address in network for network in _NAT64):
+    if address in _NAT64:
         return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
     return [address, *inner]

@@ -42,6 +42,12 @@ def order_exits(
     return sorted(eligible, key=resting)
 
 
+def is_resting(peer: Descriptor, failures: Mapping[bytes, Failure], now: float) -> bool:
+    """Whether ``peer`` failed lately."""
+    failure = failures.get(peer.peer_id)
+    return failure is not None and now - failure.at <= REST_SECONDS
+
+
 def backoff(attempt: int, rng: RandomSource) -> float:
     """Seconds to wait before attempt number ``attempt`` (from 1): exponential to 30 s, with full jitter above half."""
     ceiling = min(30.0, 0.25 * 2.0 ** min(attempt, 10))

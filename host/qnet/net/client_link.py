@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from qnet.net.handshake import ConnectionEndedError, HandshakeProtocol
+from qnet.net import endings
+from qnet.net.handshake import ConnectionEndedError, dialled
 from qnet.net.link import Link, LinkOwner
 from qnet.wire.cover.appearance import Appearance
-from qnet.wire.cover.client import CoverClient
+from qnet.wire.cover.client import CoverClient, CoverResult
 from qnet.wire.cover.inner import PeerKeys
+from qnet.wire.cover.opening import Guise
 from qnet.wire.errors import RemoteError
-from qnet.wire.link import LinkSession, Scratch, settings_frame
+from qnet.wire.link import LinkSession, settings_frame
+from qnet.wire.scratch import Scratch
+from qnet.wire.steps import Done
 from qnet.wire.tls.template import Template
 from qnet.wire.tls.verify import ChainVerifier
 
@@ -31,38 +35,49 @@ class Disguise:
     look: Appearance
     roots: Sequence[x509.Certificate]
 
+    def guise(self, now: float) -> Guise:
+        """The same for one handshake, at ``now`` (unix seconds)."""
+        return Guise(self.template, self.look, ChainVerifier(self.roots, now))
+
 
 class UnreachablePeerError(RemoteError):
     """No TCP connection to the peer."""
+
+
+class UnusablePeerError(RemoteError):
+    """What is known of the peer makes no sense: its address, its decoy's name or its keys."""
 
 
 async def connect(
     address: tuple[str, int], peer: PeerKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner
 ) -> Link:
     """A link to ``peer`` with one circuit open; raises ``RemoteError`` of some kind, within 15 s."""
-    loop = asyncio.get_running_loop()
     now = time.time()
-    verifier = ChainVerifier(disguise.roots, now)
-    core = CoverClient(peer, disguise.template, disguise.look, verifier, os.urandom, now, settings_frame())
-    protocol = None
     try:
-        async with asyncio.timeout(HANDSHAKE_SECONDS):
-            transport, protocol = await loop.create_connection(lambda: HandshakeProtocol(core), *address)
-            done = await protocol.result
-    except (TimeoutError, OSError) as error:
-        if protocol is not None and protocol.transport is not None:
-            protocol.transport.abort()
+        core = CoverClient(peer, disguise.guise(now), os.urandom, now, settings_frame())
+        async with dialled(core, address, HANDSHAKE_SECONDS) as (transport, done):
+            if transport.is_closing():
+                raise ConnectionEndedError
+            return _link(transport, done, scratch, owner)
+    except OSError as error:
         raise UnreachablePeerError(type(error).__name__) from None
-    except RemoteError:
-        if protocol is not None and protocol.transport is not None:
-            protocol.transport.close()
-        raise
-    session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=loop.time())
+    except ValueError as error:
+        raise UnusablePeerError(type(error).__name__) from None
+
+
+def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratch, owner: LinkOwner) -> Link:
+    now = asyncio.get_running_loop().time()
+    session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
     session.open_circuit(CIRCUIT)
-    session.ping(loop.time())
+    session.ping(now)
     link = Link(session, transport, scratch, owner)
-    if transport.is_closing():
-        raise ConnectionEndedError
+
+    def refuse(rest: bytes) -> None:
+        """As the browser that this link looks like answers a record that does not open."""
+        transport.write(done.result.farewell)
+        endings.close(transport)
+
+    link.on_bad_record = refuse
     transport.set_protocol(link)
     link.receive(done.trailing)
     link.flush()

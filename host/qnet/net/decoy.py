@@ -10,10 +10,12 @@ import time
 from dataclasses import dataclass
 
 from qnet.net.client_link import Disguise
-from qnet.net.handshake import HandshakeProtocol
+from qnet.net.handshake import dialled
 from qnet.wire.errors import LocalError, RemoteError
+from qnet.wire.steps import Done
 from qnet.wire.tls.client import TlsClient
 from qnet.wire.tls.errors import CertificateError
+from qnet.wire.tls.session import TlsSession
 from qnet.wire.tls.verify import ChainVerifier
 
 ATTEMPTS = 3
@@ -43,20 +45,23 @@ async def calibrate(address: tuple[str, int], server_name: str, disguise: Disgui
 
 
 async def _post_handshake_bytes(address: tuple[str, int], server_name: str, disguise: Disguise) -> int:
-    loop = asyncio.get_running_loop()
-    draft = disguise.template.build(server_name, os.urandom)
-    draft.hello.session_id = os.urandom(32)
-    core = TlsClient(draft, ChainVerifier(disguise.roots, time.time()), os.urandom)
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            transport, protocol = await loop.create_connection(lambda: HandshakeProtocol(core), *address)
-            done = await protocol.result
-    except (OSError, TimeoutError):
+        draft = disguise.template.build(server_name, os.urandom)
+        draft.hello.session_id = os.urandom(32)
+        core = TlsClient(draft, ChainVerifier(disguise.roots, time.time()), os.urandom)
+        async with dialled(core, address, CONNECT_SECONDS) as (transport, done):
+            return await _count(transport, done, disguise)
+    except OSError:
         raise DecoyError("the decoy does not answer", "check --decoy and that the site is up") from None
+    except ValueError:
+        raise DecoyError("the decoy's name is not one of a host", "correct --decoy") from None
     except CertificateError as error:
         raise DecoyError(f"the decoy's certificate is refused: {error}", "choose a site with a valid one") from None
     except RemoteError as error:
         raise DecoyError(f"no TLS 1.3 with the decoy: {error}", "choose a site that speaks TLS 1.3") from None
+
+
+async def _count(transport: asyncio.Transport, done: Done[TlsSession], disguise: Disguise) -> int:
     try:
         if done.result.alpn != b"h2":
             raise DecoyError("the decoy does not speak HTTP/2", "choose a site that does")
@@ -64,7 +69,8 @@ async def _post_handshake_bytes(address: tuple[str, int], server_name: str, disg
         transport.set_protocol(counter)
         transport.resume_reading()
         transport.write(done.result.flight + done.result.seal(_APPLICATION_DATA, disguise.look.preface()))
-        return await counter.total()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            return await counter.total()
     finally:
         transport.abort()
 
@@ -72,16 +78,20 @@ async def _post_handshake_bytes(address: tuple[str, int], server_name: str, disg
 class _Counter(asyncio.Protocol):
     def __init__(self, count: int) -> None:
         self._count = count
+        self._ended = False
 
     def data_received(self, data: bytes) -> None:
         self._count += len(data)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended = True
+
     async def total(self) -> int:
-        """Bytes received until nothing came for a while."""
-        seen = -1
-        while seen != self._count or not seen:
+        """Bytes received until nothing came for a while; the first ones are waited for, since a server must speak."""
+        seen = 0
+        while not self._ended and (not self._count or seen != self._count):
             seen = self._count
             await asyncio.sleep(QUIET_SECONDS)
-            if not self._count:
-                break
+        if not self._count:
+            raise DecoyError("the decoy closes after the handshake", "choose another site")
         return self._count

@@ -32,9 +32,28 @@ async def resolve(host: str, port: int) -> list[str]:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except TimeoutError:
         raise DialError(Reset.TIMEOUT) from None
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):
         raise DialError(Reset.NAME_NOT_FOUND) from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def own_among(addresses: Sequence[str]) -> frozenset[str]:
+    """Those of ``addresses`` that are this machine's own: the system would reach them from themselves. Sends nothing.
+
+    Asked anew each time, because interfaces come and go.
+    """
+    return frozenset(address for address in addresses if _source(address) == address)
+
+
+def _source(address: str) -> str | None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.setblocking(False)
+            probe.connect((address, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return None  # no route: a connection will say so
 
 
 async def connect(factory: Callable[[], asyncio.BaseProtocol], addresses: Sequence[str], port: int) -> None:

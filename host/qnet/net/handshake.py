@@ -1,6 +1,8 @@
 """Drives a handshake core over a TCP connection."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar, cast
 
 from qnet.wire.errors import RemoteError
@@ -62,3 +64,26 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
     def _fail(self, error: RemoteError) -> None:
         if not self.result.done():
             self.result.set_exception(error)
+
+
+@asynccontextmanager
+async def dialled(
+    core: Handshake[T], address: tuple[str, int], seconds: float
+) -> AsyncIterator[tuple[asyncio.Transport, Done[T]]]:
+    """Connect to ``address`` and run ``core`` within ``seconds``; whatever ends the block by an exception closes.
+
+    Raises ``OSError`` (``TimeoutError`` included) when there is no connection, else what the core raises.
+    """
+    protocol = HandshakeProtocol(core)
+    try:
+        async with asyncio.timeout(seconds):
+            transport, _ = await asyncio.get_running_loop().create_connection(lambda: protocol, *address)
+            done = await protocol.result
+        yield transport, done
+    except BaseException as error:
+        protocol.result.cancel()  # nobody waits for it any more
+        if protocol.transport is not None and isinstance(error, RemoteError):
+            protocol.transport.close()  # what the core has said last may still leave
+        elif protocol.transport is not None:
+            protocol.transport.abort()
+        raise

@@ -12,15 +12,11 @@ import sys
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from qnet.wire.frames import Reset
-from qnet.wire.link import (
-    BULK,
-    HEADROOM,
+from qnet.net import endings
+from qnet.wire.events import (
     BadRecord,
     Broken,
     Event,
-    LinkSession,
-    Scratch,
     StreamData,
     StreamFin,
     StreamOpen,
@@ -28,6 +24,9 @@ from qnet.wire.link import (
     StreamReset,
     StreamWritable,
 )
+from qnet.wire.frames import Reset
+from qnet.wire.link import LinkSession
+from qnet.wire.scratch import BULK, HEADROOM, Scratch
 
 LINK_WRITE_HIGH = 512 * 1024
 """Bytes waiting for the network beyond which streams' sockets are not read."""
@@ -77,7 +76,7 @@ class StreamSocket(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=0)
         early, self._early = bytes(self._early), bytearray()
         if self._gone:
-            self._transport.abort()
+            endings.reset(self._transport)
             return
         if early:
             self._write(early)
@@ -95,15 +94,20 @@ class StreamSocket(asyncio.BufferedProtocol):
         self.continue_reading()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        room = min(max(self._sendable(), 1), BULK)
+        room = BULK if self._limit == 0 else min(max(self._sendable(), 1), BULK)
         return self._link.scratch.payload[HEADROOM : HEADROOM + room]
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._limit == 0:
+            return  # not for this destination; it is read only to see the end
         if self._limit is not None:
             self._limit -= nbytes
         self._link.send(self, nbytes)
-        if not self._sendable():
+        if not self._may_read():
             self.pause()
+
+    def _may_read(self) -> bool:
+        return self._limit == 0 or self._sendable() > 0
 
     def _sendable(self) -> int:
         credit = self._link.session.credit(self.circuit, self.stream)
@@ -115,6 +119,7 @@ class StreamSocket(asyncio.BufferedProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._link.forget(self)
         if not self._gone:
             self._gone = True
             self._link.drop(self, Reset.CLOSED)
@@ -159,15 +164,15 @@ class StreamSocket(asyncio.BufferedProtocol):
 
     def _end_output(self) -> None:
         assert self._transport is not None  # noqa: S101
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+        if not self._transport.is_closing():
+            endings.end_output(self._transport)
         self._close_if_finished()
 
     def _close_if_finished(self) -> None:
-        if self._link.session.is_finished(self.circuit, self.stream) and self._transport is not None:
+        if self._transport is not None and self._link.session.is_finished(self.circuit, self.stream):
+            # Until the socket has taken the last bytes it counts as one of the link's.
             self._gone = True
-            self._link.forget(self)
-            self._transport.close()
+            endings.close(self._transport)
 
     def give_up(self, code: Reset) -> None:
         """End the stream from this side, before or after it has its socket."""
@@ -175,12 +180,14 @@ class StreamSocket(asyncio.BufferedProtocol):
         self._link.drop(self, code)
 
     def abort(self, code: Reset) -> None:
-        """The stream is gone."""
-        self._gone = True
+        """The stream was cut off: the socket ends with RST, never as if that had been all."""
         if not self.opened.done():
             self.opened.set_result(code)
+        if self._gone:
+            return  # all was said before; the rest may still leave
+        self._gone = True
         if self._transport is not None:
-            self._transport.abort()
+            endings.reset(self._transport)
 
     def pause(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -195,7 +202,7 @@ class StreamSocket(asyncio.BufferedProtocol):
             link.send(self, len(piece))
         if self._transport is None or self._transport.is_closing():
             return
-        if self._unsent or link.paused or not self._sendable():
+        if self._unsent or link.paused or not self._may_read():
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -302,6 +309,7 @@ class Link(asyncio.BufferedProtocol):
         if self.session.waiting and not self.closed:
             self._transport.write(self.session.flush(self.loop.time()))
             if self._transport.get_write_buffer_size() > CONTROL_LIMIT:
+                self._end_streams("the other side does not read")
                 self._transport.abort()
 
     def send(self, socket: StreamSocket, count: int) -> None:
@@ -325,9 +333,12 @@ class Link(asyncio.BufferedProtocol):
         return socket
 
     def attach(self, circuit: int, stream: int) -> StreamSocket:
-        """A socket for a stream that the session knows."""
+        """A socket for a stream that the session knows; it is gone already if the link is."""
         socket = StreamSocket(self, circuit, stream)
-        self._sockets[circuit, stream] = socket
+        if self.closed:
+            socket.abort(Reset.LINK_LOST)
+        else:
+            self._sockets[circuit, stream] = socket
         return socket
 
     def opened(self, socket: StreamSocket) -> None:
@@ -354,7 +365,7 @@ class Link(asyncio.BufferedProtocol):
     def close(self, reason: str) -> None:
         """End the link and its streams."""
         self._end_streams(reason)
-        self._transport.close()
+        endings.close(self._transport)
 
     def _end_streams(self, reason: str) -> None:
         if self.closed:

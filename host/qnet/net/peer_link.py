@@ -5,23 +5,21 @@ What a relay must copy besides bytes: half-closes, resets, their order, and that
 
 import asyncio
 import os
-import socket
-import struct
 import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
+from qnet.net import endings
+from qnet.net.hangup import HangupWatch
 from qnet.net.link import Link, LinkOwner
-from qnet.wire.channel import record
 from qnet.wire.cover.peer import CoverPeer, Established, Event, PeerConfig, ToClient, ToDecoy
 from qnet.wire.cover.replay import ReplayCache
-from qnet.wire.link import LinkSession, Scratch, StreamOpen
+from qnet.wire.events import StreamOpen
+from qnet.wire.link import LinkSession
+from qnet.wire.scratch import Scratch
 
 RELAY_WRITE_HIGH = 256 * 1024
 DIAL_SECONDS = 10.0
-_LINGER_RESET = struct.pack("ii", 1, 0)
-_CLOSE_ALERT_BODY = 19
-"""Bytes in the body of the record with which a decoy answers a bad record (nginx and OpenSSL: an alert)."""
 
 
 class PeerConnection:
@@ -84,9 +82,10 @@ class PeerConnection:
 
     def _to_decoy(self, data: bytes) -> None:
         if self.decoy.ended and self._link is not None:
-            # The decoy left during the tunnel; it would have answered a bad record with an alert and a FIN.
-            self.client.write(record(os.urandom(_CLOSE_ALERT_BODY)))
-            self.client.write_eof()
+            # The decoy left during the tunnel; it would have answered a bad record with an alert and closed.
+            self.client.write(endings.alert_record())
+            self.client.close_when_sent()
+            self.decoy.close_when_sent()
         else:
             self.decoy.write(data)
 
@@ -150,6 +149,8 @@ class PeerConnection:
             return
         else:
             self._act(self.core.decoy_eof())
+            # Without a decoy that can still speak nothing is hidden any more: no tunnel begins from here.
+            self._act(self.core.client_eof())
         side.other.write_eof()
 
     def lost(self, side: "_Side", error: Exception | None) -> None:
@@ -157,10 +158,10 @@ class PeerConnection:
         if self._link is not None and not self._link.closed and side is self.decoy:
             side.ended = True
             return
-        if isinstance(error, ConnectionResetError):
+        if isinstance(error, ConnectionError):
             side.other.reset()
-        elif side.other.transport is not None:
-            side.other.transport.close()
+        else:
+            side.other.close_when_sent()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -175,6 +176,8 @@ class _Side(asyncio.Protocol):
         self._receive = receive
         self.transport: asyncio.Transport | None = None
         self.ended = False
+        self._said_all = False
+        self._watch: HangupWatch | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -187,11 +190,20 @@ class _Side(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.ended = True
+        if self.transport is not None and self._watch is None:
+            self._watch = HangupWatch(self.transport, self._hung_up)
         self._connection.eof(self)
         return True
 
+    def _hung_up(self) -> None:
+        """It is reset although it had said all."""
+        self._connection.lost(self, ConnectionResetError())
+        self.reset()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
+        if self._watch is not None:
+            self._watch.close()
         self._connection.lost(self, exc)
 
     def pause_writing(self) -> None:
@@ -201,21 +213,22 @@ class _Side(asyncio.Protocol):
         self.other.resume()
 
     def write(self, data: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is not None and not self.transport.is_closing() and not self._said_all:
             self.transport.write(data)
 
     def write_eof(self) -> None:
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None or self.transport.is_closing() or self._said_all:
             return
+        self._said_all = True
         if self.ended:
-            self.transport.close()  # both directions are done
+            self.close_when_sent()  # both directions are done
             self.other.close_when_sent()
         else:
-            self.transport.write_eof()
+            endings.end_output(self.transport)
 
     def close_when_sent(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
+        if self.transport is not None and not self.transport.is_closing():
+            endings.close(self.transport)
 
     def pause(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
@@ -227,12 +240,8 @@ class _Side(asyncio.Protocol):
 
     def reset(self) -> None:
         """End with RST, as the other side ended."""
-        if self.transport is None or self.transport.is_closing():
-            return
-        raw = self.transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
-        self.transport.abort()
+        if self.transport is not None:
+            endings.reset(self.transport)
 
 
 def _prefix(address: object) -> str:

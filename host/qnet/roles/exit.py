@@ -4,10 +4,10 @@ import asyncio
 import logging
 
 from qnet.mesh.exit_policy import ExitPolicy, permitted
-from qnet.net.dial import DialError, connect, resolve
+from qnet.net.dial import DialError, connect, own_among, resolve
 from qnet.net.link import Link, StreamSocket
+from qnet.wire.events import StreamOpen
 from qnet.wire.frames import Reset
-from qnet.wire.link import StreamOpen
 from qnet.wire.messages import ExitCounts
 
 _log = logging.getLogger(__name__)
@@ -39,11 +39,19 @@ class Exit:
         task = asyncio.get_running_loop().create_task(self._connect(link, socket, event.host, event.port))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A stream that ends before it has its socket takes the attempt with it, so there are no more attempts than
+        # streams.
+        socket.opened.add_done_callback(lambda _: task.cancel())
 
     def link_closed(self, link: Link, reason: str) -> None:
         """The client is gone; its streams ended with it."""
         self._links.discard(link)
         _log.info("a tunnel ended: %s", reason)
+
+    def close(self) -> None:
+        """End every link: what was cut off ends with RST, not as if it had been complete."""
+        for link in list(self._links):
+            link.close("the exit ends")
 
     async def _connect(self, link: Link, socket: StreamSocket, host: str, port: int) -> None:
         try:
@@ -65,7 +73,8 @@ class Exit:
             return [target[0]], target[1]
         if not self._policy.may_ask(port):
             raise DialError(Reset.POLICY)
-        addresses = permitted(self._policy, await resolve(host, port), port)
+        found = await resolve(host, port)
+        addresses = permitted(self._policy, found, port, own_among(found))
         if not addresses:
             raise DialError(Reset.POLICY)
         return addresses, port

@@ -13,7 +13,7 @@ from qnet.net.peer_link import PeerConnection
 from qnet.wire.cover.peer import PeerConfig
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.descriptor import Descriptor, peer_id, sign
-from qnet.wire.link import Scratch
+from qnet.wire.scratch import Scratch
 
 DESCRIPTOR_SECONDS = 7 * 86400
 """A descriptor handed out by hand lives as long as the cover key in it; the directory's will live a day."""

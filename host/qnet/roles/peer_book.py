@@ -51,8 +51,13 @@ class PeerBook:
             raise JoinError(f"{source} has expired", "ask for a new one, and check this computer's clock") from None
         except RemoteError as error:
             raise JoinError(f"{source} is not a QNet descriptor ({error})", "ask for it again") from None
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self.folder / f"{descriptor.peer_id.hex()[:32]}{SUFFIX}", data)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(self.folder / f"{descriptor.peer_id.hex()[:32]}{SUFFIX}", data)
+        except OSError as error:
+            raise JoinError(
+                f"{self.folder} cannot be written ({error.strerror})", "check its owner and space"
+            ) from None
         return descriptor
 
 

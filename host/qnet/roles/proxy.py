@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from typing import cast
 
+from qnet.browser.rules.ruleset import RuleSet, Verdict
 from qnet.net.handshake import HandshakeProtocol
 from qnet.net.link import StreamSocket
 from qnet.roles.tunnel import NoTunnelError, Tunnel
 from qnet.wire.frames import Reset
+from qnet.wire.messages import Hop, RuleAction
 from qnet.wire.proxy import FailureReason, ProxyError, ProxyHandshake, ProxyRequest, failure, success
 from qnet.wire.steps import Done
 
@@ -15,6 +18,9 @@ HANDSHAKE_SECONDS = 30.0
 OPEN_SECONDS = 30.0
 MAX_CONNECTIONS = 4096
 TLS_PORT = 443
+
+_ANYWHERE = RuleSet().verdict
+"""Without rules everything goes through the tunnel."""
 
 _log = logging.getLogger(__name__)
 _REASONS = {
@@ -29,10 +35,15 @@ _REASONS = {
 
 
 class Proxy:
-    """Answers on any number of ports. On a browser's port a TLS destination is confirmed before the exit has it."""
+    """Answers on any number of ports. On a browser's port a TLS destination is confirmed before the exit has it.
 
-    def __init__(self, tunnel: Tunnel) -> None:
+    ``verdict`` is asked for each destination. What a rule blocks is refused, and so is what wants another tunnel than
+    there is. Going out directly is for the browser to do: whatever comes here goes through the tunnel or nowhere.
+    """
+
+    def __init__(self, tunnel: Tunnel, verdict: Callable[[str, int], Verdict] = _ANYWHERE) -> None:
         self._tunnel = tunnel
+        self._verdict = verdict
         self._tasks: set[asyncio.Task[None]] = set()
 
     def protocol(self, *, optimistic: bool) -> asyncio.BaseProtocol:
@@ -45,6 +56,7 @@ class Proxy:
 
     def accept(self, connection: "_Connection") -> None:
         if len(self._tasks) >= MAX_CONNECTIONS:
+            connection.result.cancel()
             connection.abort()
             return
         task = asyncio.get_running_loop().create_task(self._serve(connection))
@@ -66,6 +78,13 @@ class Proxy:
 
     async def _open(self, connection: "_Connection", done: Done[ProxyRequest]) -> None:
         request = done.result
+        verdict = self._verdict(request.host, request.port)
+        if verdict.action is RuleAction.BLOCK:
+            connection.refuse(failure(request, FailureReason.BLOCKED))
+            return
+        if verdict.is_particular and unmet(verdict, self._tunnel.view().hops):
+            connection.refuse(failure(request, FailureReason.NO_TUNNEL))
+            return
         try:
             stream = await self._tunnel.open(request.host, request.port)
         except NoTunnelError:
@@ -94,6 +113,15 @@ class Proxy:
         except TimeoutError:
             stream.give_up(Reset.TIMEOUT)
             return Reset.TIMEOUT
+
+
+def unmet(verdict: Verdict, hops: Sequence[Hop]) -> bool:
+    """Whether a tunnel of these ``hops`` is not the one that the rule wants; none at all is not."""
+    if not verdict.is_particular:
+        return False
+    if not hops or (verdict.hops and len(hops) != verdict.hops):
+        return True
+    return bool(verdict.country) and hops[-1].country != verdict.country
 
 
 class _Connection(HandshakeProtocol[ProxyRequest]):

@@ -6,7 +6,7 @@ offline → connecting: a lease is taken, or a program asks for a stream
 connecting → connected: the peer is proven and the inner handshake is done
 connecting → connecting: an attempt failed; ``last_error`` says where and why; the next follows after a back-off
 connected → connecting: the link is lost while somebody needs it
-any → offline: nobody has needed it for a minute, or there is no peer to try
+any → offline: nobody needs it, or there is no peer to try
 """
 
 import asyncio
@@ -14,22 +14,27 @@ import logging
 import random
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from qnet.mesh.selection import Failure, backoff, order_exits
-from qnet.net.client_link import CIRCUIT, Disguise, UnreachablePeerError, connect
+from qnet.net.client_link import CIRCUIT, Disguise, UnreachablePeerError, UnusablePeerError, connect
 from qnet.net.link import Link, StreamSocket
-from qnet.wire.cover.client import UnprovenPeerError
 from qnet.wire.cover.inner import PeerKeys
+from qnet.wire.cover.opening import UnprovenPeerError
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import Place, RemoteError
-from qnet.wire.link import Scratch, StreamOpen
+from qnet.wire.events import StreamOpen
 from qnet.wire.messages import ErrorInfo, Hop, State, Traffic
+from qnet.wire.scratch import Scratch
 from qnet.wire.tls.errors import CertificateError
 
 IDLE_SECONDS = 60.0
 DEMAND_SECONDS = 10.0
 """How long a program that asks for a stream waits for a tunnel."""
+
+STEADY_SECONDS = 5.0
+"""A link that is lost sooner counts as a failed attempt: the next one follows after a back-off."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +70,15 @@ _EXPLANATIONS: tuple[tuple[type[RemoteError], ErrorInfo], ...] = (
             code="peer-unproven",
             message="The peer did not recognise this computer.",
             hint="Check this computer's clock, or ask for a new invitation.",
+            place=Place.MESH,
+        ),
+    ),
+    (
+        UnusablePeerError,
+        ErrorInfo(
+            code="peer-unusable",
+            message="What is known of the peer is not usable.",
+            hint="Ask for a new invitation.",
             place=Place.MESH,
         ),
     ),
@@ -127,6 +141,7 @@ class Tunnel:
         self._up = self._down = 0
         self._peer_count = 0
         self._needed = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._lost = asyncio.Event()
         self._outcome: asyncio.Future[Link | None] | None = None
 
@@ -137,6 +152,7 @@ class Tunnel:
         self._leases.add(holder)
         self._attempts = 0
         self._needed.set()
+        self._hurry.set()
         if self._state is State.OFFLINE:
             self._enter(State.CONNECTING)
 
@@ -144,10 +160,9 @@ class Tunnel:
         """``holder`` needs it no more."""
         if holder in self._leases:
             self._leases.discard(holder)
-            if not self._leases:
-                self._needed.clear()
+            if not self._wanted():
                 if self._link is None:
-                    self._enter(State.OFFLINE)
+                    self._rest()
                 elif not self._link.streams:
                     self._link.close("nobody needs it")
             self._changed()
@@ -155,7 +170,7 @@ class Tunnel:
     async def open(self, host: str, port: int) -> StreamSocket:
         """A stream to ``host``:``port``, not opened yet; raises ``NoTunnelError``."""
         link = self._link
-        if link is None:
+        if link is None or link.closed:
             link = await self._demand()
         if not link.session.has_room(CIRCUIT):
             raise NoTunnelError("too many streams")
@@ -174,55 +189,88 @@ class Tunnel:
             raise NoTunnelError
         return link
 
+    def _wanted(self) -> bool:
+        """Whether somebody holds a lease, or a program waits."""
+        return bool(self._leases) or self._outcome is not None
+
+    def _rest(self) -> None:
+        self._needed.clear()
+        self._enter(State.OFFLINE)
+
     # --- the task
 
     async def run(self) -> None:
         """Build and rebuild, for ever."""
-        while True:
-            await self._needed.wait()
-            if self._state is not State.CONNECTING:
-                self._enter(State.CONNECTING)
-            self._attempts += 1
-            link = await self._attempt()
-            self._resolve(link)
-            if link is not None:
-                self._attempts = 0
-                await self._keep(link)
-            elif not self._leases:
-                self._needed.clear()
-                self._enter(State.OFFLINE)
-            else:
-                await asyncio.sleep(backoff(self._attempts, self._rng))
+        await self._exits()
+        self._changed()
+        try:
+            while True:
+                await self._needed.wait()
+                self._attempts += 1
+                link = await self._attempt()
+                self._resolve(link)
+                if link is not None:
+                    await self._keep(link)
+                if not self._wanted():
+                    self._rest()
+                elif self._attempts:
+                    await self._back_off()
+        finally:
+            if self._link is not None:
+                self._link.close("the helper ends")
+
+    async def _back_off(self) -> None:
+        """Wait before the next attempt; a person who asks again need not."""
+        self._hurry.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(backoff(self._attempts, self._rng)):
+                await self._hurry.wait()
+
+    async def _exits(self) -> list[Descriptor]:
+        """The peers that can be used, in the order to try."""
+        now = time.time()
+        peers = await asyncio.to_thread(self._peers, now)
+        loop_now = asyncio.get_running_loop().time()
+        exits = order_exits(peers, self._failures, unix_now=now, now=loop_now, rng=self._rng)
+        self._peer_count = len(exits)
+        return exits
 
     async def _attempt(self) -> Link | None:
-        """Try every peer once."""
-        now = time.time()
-        loop_now = asyncio.get_running_loop().time()
-        peers = order_exits(self._peers(now), self._failures, unix_now=now, now=loop_now, rng=self._rng)
-        self._peer_count = len(peers)
+        """Try every peer once, as long as somebody needs a tunnel."""
+        peers = await self._exits()
         if not peers:
+            self._enter(State.OFFLINE)
             self._fail(NO_PEERS)
             return None
         for peer in peers:
+            if not self._wanted():
+                return None
+            self._enter(State.CONNECTING)
             self._lost.clear()
             try:
                 link = await connect(_address(peer), _keys(peer), self._disguise, self._scratch, self)
             except RemoteError as error:
-                failure = self._failures.get(peer.peer_id)
-                self._failures[peer.peer_id] = Failure(loop_now, failure.count + 1 if failure else 1)
-                self._fail(next(info for kind, info in _EXPLANATIONS if isinstance(error, kind)))
-                _log.info("a link was not made: %s", type(error).__name__)
+                self._count_failure(peer, error)
                 continue
-            self._failures.pop(peer.peer_id, None)
+            if not self._wanted():
+                link.close("nobody needs it")
+                return None
             self._link, self._peer, self._last_error = link, peer, None
             self._enter(State.CONNECTED)
             return link
         return None
 
+    def _count_failure(self, peer: Descriptor, error: RemoteError) -> None:
+        failure = self._failures.get(peer.peer_id)
+        now = asyncio.get_running_loop().time()
+        self._failures[peer.peer_id] = Failure(now, failure.count + 1 if failure else 1)
+        self._fail(next(info for kind, info in _EXPLANATIONS if isinstance(error, kind)))
+        _log.info("a link was not made: %s", type(error).__name__)
+
     async def _keep(self, link: Link) -> None:
         """Wait until the link is lost, or close it when nobody has used it for a while."""
         loop = asyncio.get_running_loop()
-        used = loop.time()
+        used = began = loop.time()
         while not self._lost.is_set():
             try:
                 async with asyncio.timeout(IDLE_SECONDS / 12):
@@ -234,13 +282,16 @@ class Tunnel:
                     link.close("idle")
         self._up += link.bytes_up
         self._down += link.bytes_down
-        self._link = self._peer = None
-        if self._leases:
+        peer, self._link, self._peer = self._peer, None, None
+        assert peer is not None  # noqa: S101 - set together with the link
+        if self._wanted():
             self._reconnections += 1
             self._enter(State.CONNECTING)
-        else:
-            self._needed.clear()
-            self._enter(State.OFFLINE)
+        if loop.time() - began >= STEADY_SECONDS:
+            self._attempts = 0
+            self._failures.pop(peer.peer_id, None)
+        elif self._wanted():
+            self._count_failure(peer, RemoteError("lost at once"))
 
     def _resolve(self, link: Link | None) -> None:
         outcome, self._outcome = self._outcome, None

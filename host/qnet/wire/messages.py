@@ -8,6 +8,14 @@ Conversation (every message is one JSON object in one native-messaging frame, se
 4. ← ``{"event": "status", "status": {…}}`` whenever the status changes, to every session that said hello
 5. → ``{"cmd": "disconnect", "id": 4}`` gives the lease back. So does closing the session.
 
+The rules are a numbered state (``generation``); whoever changes them says which one he saw, and is refused if another
+came between. After a change every session gets a status with the new ``generation`` and ``pac_hash``:
+
+1. → ``{"cmd": "rules", "id": 5, "offset": 0}`` until ``total`` are there; ← ``{"ok": true, "id": 5, "rules": {…}}``
+2. → ``{"cmd": "edit-rules", "id": 6, "base": 3, "edits": [{"at": 0, "remove": 1, "insert": […]}]}``; ← as above
+3. → ``{"cmd": "upload", "id": 7, "offset": 0, "text": "…"}`` until a file is there, then
+   ``{"cmd": "import-rules", "id": 8, "base": 4}``; ← ``{"ok": true, "id": 8, "imported": {…}, "rules": {…}}``
+
 An error answers ``{"ok": false, "id": 4, "error": {"code", "message", "hint"}}``. Unknown fields are ignored, an
 unknown ``cmd`` is an error. The JSON Schema and the extension's types are generated from this file
 (``tools/generate.py``); a test fails when they drift.
@@ -21,9 +29,13 @@ import msgspec
 from qnet.wire.errors import Place, RemoteError
 
 PROTOCOL_VERSION = 1
-FEATURES = ("connect", "pac", "status-events")
+FEATURES = ("connect", "pac", "status-events", "rules")
 PAC_CHUNK = 128 * 1024
 """Characters of PAC text in one message: with JSON escapes well below the browsers' 1 MiB."""
+RULES_CHUNK = 128 * 1024
+"""Characters of rules in one message, counted as ``rule_size`` does."""
+UPLOAD_LIMIT = 16 * 1024 * 1024
+"""Characters of a file to import."""
 
 
 class State(StrEnum):
@@ -33,6 +45,50 @@ class State(StrEnum):
     CALIBRATING = "calibrating"
     CONNECTING = "connecting"
     CONNECTED = "connected"
+
+
+# --- rules
+
+
+class RuleKind(StrEnum):
+    """What a rule's pattern is; every kind sees the canonical host only (``destination.canonical_host``)."""
+
+    DOMAIN = "domain"
+    """The name and everything below it."""
+    HOST = "host"
+    """This very name or address."""
+    WILDCARD = "wildcard"
+    """The whole host, ``*`` for any characters, ``?`` for one."""
+    REGEX = "regex"
+    """Found anywhere in the host; the subset of ``qnet.browser.rules.regex``."""
+    CIDR = "cidr"
+    """Addresses written as such; names are not looked up."""
+    KEYWORD = "keyword"
+    """Contained in the host."""
+
+
+class RuleAction(StrEnum):
+    """What happens to what a rule matches."""
+
+    TUNNEL = "tunnel"
+    DIRECT = "direct"
+    BLOCK = "block"
+
+
+class Rule(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One rule; of an ordered list the first that matches decides.
+
+    ``port`` 0 is any. ``country`` (two letters) and ``hops`` are what a tunnel must have for it, empty and 0 any.
+    """
+
+    kind: RuleKind
+    pattern: str
+    action: RuleAction
+    port: int = 0
+    country: str = ""
+    hops: int = 0
+    enabled: bool = True
+    note: str = ""
 
 
 # --- requests: tagged by "cmd"
@@ -73,7 +129,75 @@ class Stop(Request, tag="stop", frozen=True):
     """Ends the helper."""
 
 
-AnyRequest: TypeAlias = Hello | GetStatus | Connect | Disconnect | GetPac | Stop
+class GetRules(Request, tag="rules", frozen=True):
+    """Asks for the person's own rules from ``offset`` on."""
+
+    offset: int = 0
+
+
+class Edit(msgspec.Struct, kw_only=True, frozen=True):
+    """At place ``at`` take ``remove`` rules out, then put ``insert`` there."""
+
+    at: int
+    remove: int = 0
+    insert: list[Rule] = []
+
+
+class EditRules(Request, tag="edit-rules", frozen=True):
+    """Changes generation ``base``: the edits one after the other, and what else is given."""
+
+    base: int
+    edits: list[Edit] = []
+    default: RuleAction | None = None
+
+
+class RestoreRules(Request, tag="restore-rules", frozen=True):
+    """Makes an earlier generation the present one."""
+
+    base: int
+    generation: int
+
+
+class Upload(Request, tag="upload", frozen=True):
+    """A piece of a file; ``offset`` 0 begins anew. Kept for this session until it is imported."""
+
+    offset: int
+    text: str
+
+
+class ImportRules(Request, tag="import-rules", frozen=True):
+    """Reads the uploaded file. ``trial`` only reports.
+
+    What a list names gets ``action``; a backup brings its own. The rules go behind the person's own, or in their place
+    with the backup's default where ``replace``.
+    """
+
+    base: int
+    action: RuleAction = RuleAction.TUNNEL
+    replace: bool = False
+    trial: bool = False
+
+
+class TestAddress(Request, tag="test", frozen=True):
+    """Asks what happens to ``address``, a URL or a host."""
+
+    address: str
+
+
+AnyRequest: TypeAlias = (
+    Hello
+    | GetStatus
+    | Connect
+    | Disconnect
+    | GetPac
+    | Stop
+    | GetRules
+    | EditRules
+    | RestoreRules
+    | Upload
+    | ImportRules
+    | TestAddress
+)
 
 
 # --- parts of answers
@@ -112,7 +236,10 @@ class ExitCounts(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Status(msgspec.Struct, kw_only=True, frozen=True):
-    """The helper's state; ``since`` in unix seconds is when it entered ``state``."""
+    """The helper's state; ``since`` in unix seconds is when it entered ``state``.
+
+    ``pac_hash`` and ``rules_generation`` name what is in force now.
+    """
 
     state: State
     mode: str
@@ -127,6 +254,8 @@ class Status(msgspec.Struct, kw_only=True, frozen=True):
     reconnection_attempts: int = 0
     last_error: ErrorInfo | None = None
     exit: ExitCounts | None = None
+    pac_hash: str = ""
+    rules_generation: int = 0
 
 
 class HelloInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -154,6 +283,51 @@ class PacChunk(msgspec.Struct, kw_only=True, frozen=True):
     text: str
 
 
+class Generation(msgspec.Struct, kw_only=True, frozen=True):
+    """A kept state of the rules, and when it was saved, in unix seconds."""
+
+    number: int
+    saved: float
+
+
+class RulesPage(msgspec.Struct, kw_only=True, frozen=True):
+    """The person's own rules from ``offset`` on, of ``total``; what no rule matches gets ``default``.
+
+    ``problem``: the rules could not be read as they were saved last.
+    """
+
+    generation: int
+    default: RuleAction
+    total: int
+    offset: int
+    rules: list[Rule]
+    generations: list[Generation]
+    problem: ErrorInfo | None = None
+
+
+class VerdictInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """What happens to ``host``:``port``: the rule that decided and its place, or no rule where the default did.
+
+    ``unmet``: the tunnel is not as the rule wants it at the moment, so the request would be refused.
+    """
+
+    host: str
+    port: int
+    action: RuleAction
+    rule: Rule | None = None
+    index: int = -1
+    unmet: bool = False
+
+
+class ImportReport(msgspec.Struct, kw_only=True, frozen=True):
+    """What a file gave: how many rules, how much trouble, and the first hundred warnings."""
+
+    rules: int
+    trouble: int
+    warnings: list[str]
+    default: RuleAction | None = None
+
+
 # --- answers and events
 
 
@@ -166,6 +340,9 @@ class Answer(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     status: Status | None = None
     proxy: ProxyInfo | None = None
     pac: PacChunk | None = None
+    rules: RulesPage | None = None
+    verdict: VerdictInfo | None = None
+    imported: ImportReport | None = None
     error: ErrorInfo | None = None
 
 
@@ -209,6 +386,11 @@ def decode_request(body: bytes) -> AnyRequest:
         except (msgspec.DecodeError, RecursionError):
             identifier = 0
         raise MessageError(str(error), identifier) from None
+
+
+def rule_size(rule: Rule) -> int:
+    """Characters of a rule as JSON, at least."""
+    return len(rule.pattern) + len(rule.note) + 120
 
 
 def encode(message: msgspec.Struct) -> bytes:

@@ -61,7 +61,13 @@ def test_the_mark_depends_on_the_hellos() -> None:
 def test_wrap_carries_and_pads(message: bytes, size: int) -> None:
     sealed = Wrap(b"k" * 32).seal(message, size)
     assert len(sealed) == max(size, len(message) + 18)
-    assert Wrap(b"k" * 32).open(sealed) == message
+    assert Wrap(b"k" * 32).open(sealed) == (message, False)
+
+
+def test_wrap_says_when_more_follows() -> None:
+    one, other = Wrap(b"k" * 32), Wrap(b"k" * 32)
+    assert other.open(one.seal(b"part", 100, more=True)) == (b"part", True)
+    assert other.open(one.seal(b"rest", 100)) == (b"rest", False)
 
 
 def test_wrap_counts_only_what_opens() -> None:
@@ -70,7 +76,7 @@ def test_wrap_counts_only_what_opens() -> None:
     for junk in (b"", b"x" * 16, second, os.urandom(60)):
         with pytest.raises(NotAuthenticError):
             other.open(junk)
-    assert other.open(first) == b"first"
+    assert other.open(first) == (b"first", False)
     with pytest.raises(NotAuthenticError):
         other.open(first)
-    assert other.open(second) == b"second"
+    assert other.open(second) == (b"second", False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qnet.wire.cover.client import UnprovenPeerError
+from qnet.wire.cover.opening import UnprovenPeerError
 from qnet.wire.errors import RemoteError
 from qnet.wire.steps import Send
 from tests.support.cover_pair import NOW, MemoryDecoy, Trio

@@ -10,7 +10,8 @@ Conversation:
 3. ↔ N1, imitation ACK, N2, N3, each wrapped in ChaCha20-Poly1305 under k_nh_c / k_nh_s (camouflage, never security).
 
 Credential, 16 bytes: version(1) ‖ flags(1) ‖ unix time(4) ‖ id(10).
-Wrapped record body: AEAD(length(2) ‖ message ‖ zero padding), nonce = record counter per direction, little-endian.
+Wrapped record body: AEAD(more(1 bit) ‖ length(15 bits) ‖ message ‖ zero padding), nonce = record counter per
+direction, little-endian.
 """
 
 import hashlib
@@ -40,6 +41,7 @@ _SESSION_ID = slice(39, 71)
 
 MARK_SIZE = 16
 WRAP_OVERHEAD = 2 + 16
+_MORE = 0x8000
 
 
 class NotAuthenticError(RemoteError):
@@ -153,24 +155,26 @@ class Wrap:
         self._aead = ChaCha20Poly1305(key)
         self._counter = 0
 
-    def seal(self, message: bytes, body_size: int = 0) -> bytes:
-        """A record body of at least ``body_size`` bytes that carries ``message``."""
+    def seal(self, message: bytes, body_size: int = 0, *, more: bool = False) -> bytes:
+        """A record body of at least ``body_size`` bytes that carries ``message``, or with ``more`` a part of one."""
+        length = len(message) | (_MORE if more else 0)
         padding = bytes(max(0, body_size - len(message) - WRAP_OVERHEAD))
-        body = self._aead.encrypt(self._nonce(), len(message).to_bytes(2, "big") + message + padding, None)
+        body = self._aead.encrypt(self._nonce(), length.to_bytes(2, "big") + message + padding, None)
         self._counter += 1
         return body
 
-    def open(self, body: bytes) -> bytes:
-        """The message in a record body; raises ``NotAuthenticError`` and does not advance when it does not open."""
+    def open(self, body: bytes) -> tuple[bytes, bool]:
+        """A record body's message, and whether it goes on in the next; raises ``NotAuthenticError``, advancing not."""
         try:
             plain = self._aead.decrypt(self._nonce(), body, None)
         except InvalidTag:
             raise NotAuthenticError("wrap") from None
         length = int.from_bytes(plain[:2], "big")
+        more, length = bool(length & _MORE), length & ~_MORE
         if len(plain) < 2 + length:
             raise NotAuthenticError("wrap length")
         self._counter += 1
-        return plain[2 : 2 + length]
+        return plain[2 : 2 + length], more
 
     def _nonce(self) -> bytes:
         return self._counter.to_bytes(12, "little")

@@ -5,9 +5,9 @@ Conversation (client – peer – decoy):
 1. → ClientHello; passed on at once, then authenticated. Any failure: splice, for the rest of the connection.
 2. ← the decoy's flight, passed on as it comes; the first encrypted record's last 16 bytes are held and marked.
 3. → CCS, Finished, preface: passed on. After CCS the first type-23 record is the client's Finished.
-4. → N1: the first record that opens under the client's wrap key. From here client records stay here.
+4. → N1, one record or several: the first opens under the client's wrap key. From here client records stay here.
 5. ← the decoy's own records until their calibrated number of bytes has passed, then N2; the decoy is muted.
-6. → imitation ACK (swallowed), N3 → ``Established``
+6. → imitation ACK (an empty message, swallowed), N3 → ``Established``
 
 A record that does not open, or any other header, ends all this: what was held goes to the decoy, which answers in
 its own words. A record is held only while it is incomplete and its header is that of application data; the header of
@@ -39,6 +39,7 @@ _HEADER = 5
 _MAX_HELLO_RECORD = 16384
 _MIN_RECORD, _MAX_RECORD = 17, 16640
 _APPLICATION_HEADER = b"\x17\x03\x03"
+_MAX_FIRST = 4096
 HOLD_SECONDS = 1.0
 """Longest wait for the decoy's post-handshake records before N2 leaves all the same."""
 
@@ -102,6 +103,8 @@ class CoverPeer:
         self._client_hash = hashlib.sha256()
         self._flight = _Flight(self)
         self._after_handshake = 0
+        self._message = b""
+        self._more = False
         self._second: bytes | None = None
         self._second_due: float | None = None
 
@@ -113,7 +116,7 @@ class CoverPeer:
     @property
     def muted(self) -> bool:
         """Whether the decoy's bytes no longer reach the client."""
-        return self._phase in (_Phase.INNER, _Phase.TUNNEL) and self._second is None
+        return self._phase in (_Phase.INNER, _Phase.TUNNEL) and self._second is None and not self._more
 
     def next_timer(self) -> float | None:
         """When to call ``timer``, in the clock of ``now``."""
@@ -228,12 +231,13 @@ class CoverPeer:
 
     def _read_record(self, data: bytes, now: float) -> Iterator[Event]:
         if self._phase is _Phase.INNER:
-            yield from self._read_inner(data)
+            yield from self._read_inner(data, now)
             return
         if data[0] == _HANDSHAKE and data[_HEADER : _HEADER + 1] == b"\x01":
             self._hellos += data[_HEADER:]
         elif data[0] == _APPLICATION_DATA:
-            if self._finished and self._flight.complete and self._is_first(data, now):
+            if self._finished and self._flight.complete and self._is_first(data) and (self._more or self._answer(now)):
+                self._phase = _Phase.INNER
                 if self._after_handshake >= self._config.quiet_after:
                     yield from self._send_second()
                 return
@@ -243,29 +247,37 @@ class CoverPeer:
 
     # --- the inner handshake
 
-    def _is_first(self, data: bytes, now: float) -> bool:
-        """Whether this record is N1; if so, N2 is made ready."""
+    def _is_first(self, data: bytes) -> bool:
+        """Whether this record is the first of N1: nobody but the holder of the key can make one."""
         assert self._hello is not None  # noqa: S101 - holds in every phase but HELLO and SPLICE
         keys, config = self._hello.keys, self._config
         self._incoming, self._outgoing = Wrap(keys.wrap_client), Wrap(keys.wrap_server)
         try:
-            message = self._incoming.open(data[_HEADER:])
+            message, more = self._incoming.open(data[_HEADER:])
         except NotAuthenticError:
             return False
         context = prologue(config.peer_id, config.noise_public, self._client_hash.digest(), self._flight.digest())
         self._noise = NoiseHandshake(
             initiator=False, prologue=context, static=config.noise_private, ephemeral=self._entropy(32)
         )
+        self._message, self._more = message, more
+        return True
+
+    def _answer(self, now: float) -> bool:
+        """N1 is complete: make N2 ready; False if it does not open.
+
+        A client whose own hello this is has its ML-KEM key in it; behind a relay, N1 carries the client's.
+        """
+        assert self._hello is not None  # noqa: S101
         try:
-            self._noise.read(message)
-            secret, ciphertext = MLKEM768PublicKey.from_public_bytes(self._hello.mlkem_public).encapsulate()
+            key = self._noise.read(self._message) or self._hello.mlkem_public
+            secret, ciphertext = MLKEM768PublicKey.from_public_bytes(key).encapsulate()
         except (NoiseError, ValueError):
             return False
         second = self._noise.write(ciphertext)
         self._noise.use_psk(secret)
         self._second = record(self._outgoing.seal(second))
         self._second_due = now + HOLD_SECONDS
-        self._phase = _Phase.INNER
         return True
 
     def _send_second(self) -> Iterator[Event]:
@@ -273,21 +285,27 @@ class CoverPeer:
         if second is not None:
             yield ToClient(second)
 
-    def _read_inner(self, data: bytes) -> Iterator[Event]:
+    def _read_inner(self, data: bytes, now: float) -> Iterator[Event]:
         try:
-            message = self._incoming.open(data[_HEADER:])
-            if not message:
-                return  # the imitation of a SETTINGS ACK
-            if self._second is not None:
-                raise NotAuthenticError("N3 before N2")
-            payload = self._noise.read(message)
+            message, more = self._incoming.open(data[_HEADER:])
+            if self._more:
+                self._message, self._more = self._message + message, more
+                if len(self._message) > _MAX_FIRST or (not more and not self._answer(now)):
+                    raise NotAuthenticError("N1")
+            elif message:
+                if self._second is not None:
+                    raise NotAuthenticError("N3 before N2")
+                payload = self._noise.read(message)
+                self._phase = _Phase.TUNNEL
+                trailing, self._held = bytes(self._held), bytearray()
+                yield Established(self._noise.keys(), payload, trailing)
+                return
         except (NotAuthenticError, NoiseError):
             self._held[:0] = data
             yield from self._splice()
             return
-        self._phase = _Phase.TUNNEL
-        trailing, self._held = bytes(self._held), bytearray()
-        yield Established(self._noise.keys(), payload, trailing)
+        if self._after_handshake >= self._config.quiet_after:
+            yield from self._send_second()
 
     # --- from the decoy
 

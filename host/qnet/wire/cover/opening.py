@@ -1,0 +1,113 @@
+"""The opening of a cover: a real handshake with the decoy behind a peer, in which the peer proves itself.
+
+Conversation (htx, steps 1 to 5):
+
+1. → ClientHello with the credential in its session_id                           (``tls.client``)
+2. ← ServerHello, marked encrypted flight; certificate, name and Finished verified
+3. → CCS, Finished and the genuine HTTP/2 preface, in one write
+
+If the mark is missing we speak with the decoy itself (redirected, replayed, wrong clock): send a genuine request as
+a browser would, wait for its answer, and end with ``UnprovenPeerError``. Nothing secret was said.
+Whatever else goes wrong is answered as the browser answers it: with a TLS alert.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from qnet.wire.cover import appearance
+from qnet.wire.cover.appearance import Appearance
+from qnet.wire.cover.auth import VERSION, CoverKeys, Credential
+from qnet.wire.cover.inner import PeerKeys, digest
+from qnet.wire.errors import RemoteError
+from qnet.wire.steps import Done, Entropy, Receive, Send
+from qnet.wire.tls.client import TlsClient
+from qnet.wire.tls.errors import TlsError
+from qnet.wire.tls.keyshare import KeyShares
+from qnet.wire.tls.session import TlsSession
+from qnet.wire.tls.template import Template
+from qnet.wire.tls.verify import Verifier
+
+APPLICATION_DATA = 23
+
+
+class UnprovenPeerError(RemoteError):
+    """The decoy itself answered: this peer does not know us, or the clock is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guise:
+    """What a client looks like: a browser's hello and its first words inside TLS; and who vouches for decoys."""
+
+    template: Template
+    look: Appearance
+    verifier: Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A proven peer. The digests are SHA-256 of C→ and P→ (see ``inner.prologue``)."""
+
+    session: TlsSession
+    keys: CoverKeys
+    shares: KeyShares
+    look: Appearance
+    client_digest: bytes
+    server_digest: bytes
+
+
+class CoverOpening:
+    """``Handshake[Opened]``. ``now``: unix seconds."""
+
+    def __init__(self, peer: PeerKeys, guise: Guise, entropy: Entropy, now: float) -> None:
+        self._server_name = peer.server_name
+        self._look = guise.look
+        draft = guise.template.build(peer.server_name, entropy)
+        hello = draft.hello
+        self._keys = CoverKeys(draft.keys.x25519_shared(peer.cover), peer.cover_secret, hello.random)
+        credential = Credential(VERSION, 0, int(now), entropy(10))
+        hello.session_id = self._keys.seal_session_id(hello.message(), credential)
+        self._shares = draft.keys
+        self._tls = TlsClient(draft, guise.verifier, entropy, self._keys.mark)
+        self._sent = bytearray()
+        self._trailing = b""
+        self._steps = self._run()
+        self._started = False
+
+    def step(self, received: bytes) -> Send | Receive | Done[Opened]:
+        """See ``qnet.wire.steps``; raises ``TlsError`` or ``UnprovenPeerError``."""
+        try:
+            if not self._started:
+                self._started = True
+                return next(self._steps)
+            return self._steps.send(received)
+        except StopIteration as stop:
+            return Done(stop.value, self._trailing)
+
+    def _run(self) -> Generator[Send | Receive, bytes, Opened]:
+        session = yield from self._handshake()
+        opening = session.flight + session.seal(APPLICATION_DATA, self._look.preface())
+        self._sent += opening
+        yield Send(opening)
+        if not session.proven:
+            yield Send(session.seal(APPLICATION_DATA, appearance.request(self._server_name)))
+            yield Receive()
+            raise UnprovenPeerError
+        digests = digest(bytes(self._sent)), digest(session.server_prefix)
+        return Opened(session, self._keys, self._shares, self._look, *digests)
+
+    def _handshake(self) -> Generator[Send | Receive, bytes, TlsSession]:
+        received = b""
+        while True:
+            try:
+                step = self._tls.step(received)
+            except TlsError as error:
+                alert = self._tls.alert(error)
+                if alert:
+                    yield Send(alert)
+                raise
+            if isinstance(step, Done):
+                self._trailing = step.trailing
+                return step.result
+            if isinstance(step, Send):
+                self._sent += step.data
+            received = yield step

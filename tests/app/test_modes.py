@@ -1,0 +1,55 @@
+"""The mode matrix, word for word."""
+
+from typing import get_args
+
+import pytest
+
+from qnet.app.modes import MODES, ModeError, capabilities
+from qnet.settings import Mode, Settings
+
+MATRIX = {
+    #            queries registers directory exits
+    "client": (True, False, False, False),
+    "relay": (True, True, False, False),
+    "bootstrap": (False, False, True, False),
+    "exit": (True, True, False, True),
+    "super": (True, True, True, True),
+}
+COMPLETE = {"listen": "127.0.0.1:443", "decoy": "decoy.test:443", "abuse_email": "abuse@example.test"}
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_the_matrix(mode: Mode) -> None:
+    found = MODES[mode]
+    assert (found.queries_directory, found.registers, found.runs_directory, found.exits) == MATRIX[mode]
+    assert found.relays is (mode != "client"), "a client relays only when reachable and allowed"
+
+
+def test_only_a_mode_that_works_can_be_run() -> None:
+    for mode in get_args(Mode):
+        settings = Settings(mode=mode, **COMPLETE)
+        if MODES[mode].available:
+            assert capabilities(settings) is MODES[mode]
+        else:
+            with pytest.raises(ModeError, match="not in this version"):
+                capabilities(settings)
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"), [("abuse_email", "complaints"), ("listen", "--listen"), ("decoy", "--decoy")]
+)
+def test_what_an_exit_needs(missing: str, says: str) -> None:
+    with pytest.raises(ModeError, match=says) as caught:
+        capabilities(Settings(mode="super", **{name: text for name, text in COMPLETE.items() if name != missing}))
+    assert caught.value.exit_code == 64 and caught.value.hint
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:443", "[::]:443"])
+def test_a_wildcard_is_no_address(listen: str) -> None:
+    with pytest.raises(ModeError, match="wildcard"):
+        capabilities(Settings(mode="super", **COMPLETE | {"listen": listen}))
+    assert capabilities(Settings(mode="super", address="192.0.2.1:443", **COMPLETE | {"listen": listen})).exits
+
+
+def test_a_client_needs_nothing() -> None:
+    assert capabilities(Settings()).proxies

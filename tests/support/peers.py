@@ -1,0 +1,107 @@
+"""Peers of this event loop in front of a real decoy, and what clients know of them."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from qnet.mesh.exit_policy import ExitPolicy
+from qnet.net import peer_link
+from qnet.net.client_link import Disguise, connect
+from qnet.net.link import Link
+from qnet.net.peer_link import PeerConnection
+from qnet.roles.exit import Exit
+from qnet.wire.cover.appearance import APPEARANCES
+from qnet.wire.cover.inner import PeerKeys
+from qnet.wire.cover.peer import PeerConfig
+from qnet.wire.cover.replay import ReplayCache
+from qnet.wire.descriptor import Descriptor, peer_id
+from qnet.wire.scratch import Scratch
+from tests.support.cover_pair import NAME, authority, template
+from tests.support.links import Owner, allowing
+from tests.support.tls_servers import Authority
+
+QUIET = 613
+"""What this nginx sends after a handshake: two tickets, SETTINGS and its answer to ours."""
+
+
+def disguise(roots: Authority | None = None) -> Disguise:
+    return Disguise(template("chromium"), APPEARANCES["chromium"], [(roots or authority()).certificate])
+
+
+@dataclass
+class Peer:
+    """A listening peer. ``made``: every connection it took."""
+
+    port: int
+    identity: bytes
+    keys: PeerKeys
+    exit: Exit
+    made: list[PeerConnection] = field(default_factory=list)
+    owner: Owner = field(default_factory=Owner)
+
+    def descriptor(self, **changes: Any) -> Descriptor:
+        """What clients know of it, unsigned."""
+        now, keys = int(time.time()), self.keys
+        fields = {
+            "identity": self.identity,
+            "noise": keys.noise,
+            "cover": keys.cover,
+            "cover_secret": keys.cover_secret,
+            "addresses": (f"127.0.0.1:{self.port}",),
+            "decoy": NAME,
+            "roles": ("entry", "exit"),
+            "issued": now,
+            "expires": now + 999,
+            "nickname": "tulip",
+            "country": "NL",
+        }
+        return Descriptor(**fields | changes)
+
+    async def connect(self, **changes: object) -> Link:
+        return await connect(
+            ("127.0.0.1", self.port), replace(self.keys, **changes), disguise(), Scratch(), self.owner  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+@asynccontextmanager
+async def peer(decoy: int, *, quiet_after: int = QUIET, exit_port: int = 1) -> AsyncIterator[Peer]:
+    identity, noise, cover = os.urandom(32), X25519PrivateKey.generate(), X25519PrivateKey.generate()
+    config = PeerConfig(
+        peer_id=peer_id(identity),
+        noise_private=noise.private_bytes_raw(),
+        noise_public=noise.public_key().public_bytes_raw(),
+        cover=(cover,),
+        cover_secret=os.urandom(32),
+        server_name=NAME,
+        quiet_after=quiet_after,
+    )
+    known = PeerKeys(
+        config.peer_id, config.noise_public, cover.public_key().public_bytes_raw(), config.cover_secret, NAME
+    )
+    exit_role, replay, scratch = Exit(ExitPolicy(frozenset(), allowing(exit_port)), 1000), ReplayCache(0), Scratch()
+
+    def accept() -> asyncio.BaseProtocol:
+        made.made.append(PeerConnection(config, ("127.0.0.1", decoy), replay, scratch, exit_role))
+        return made.made[-1].client
+
+    server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
+    made = Peer(server.sockets[0].getsockname()[1], identity, known, exit_role)
+    try:
+        yield made
+    finally:
+        server.close()
+        for connection in made.made:
+            for side in (connection.client, connection.decoy):
+                if side.transport is not None:
+                    side.transport.abort()
+        await asyncio.sleep(0.02)
+
+
+def gone(side: peer_link._Side) -> bool:
+    return side.transport is None or side.transport.get_extra_info("socket").fileno() == -1
