@@ -10,9 +10,10 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Playwright, Worker
 
-from e2e.pages import Popup
+from e2e.pages import Options, Popup
 from qnet.browser.install import install_profile
 from qnet.browser.manifests import DEV_ID
+from tools.extension import build
 
 TIMEOUT = 30_000
 """Milliseconds that anything in the browser may take."""
@@ -49,6 +50,12 @@ class Chromium:
         page.goto(f"chrome-extension://{self.extension_id}/popup/popup.html{'' if tab is None else f'?tab={tab}'}")
         return Popup(page)
 
+    def open_options(self) -> Options:
+        """The options page."""
+        page = self.context.new_page()
+        page.goto(f"chrome-extension://{self.extension_id}/options/options.html")
+        return Options(page)
+
     def open(self, url: str) -> Page:
         """A fresh page at ``url``; raises playwright's ``Error`` where it does not load."""
         page = self.context.new_page()
@@ -74,6 +81,19 @@ class Chromium:
             if time.monotonic() > end:
                 raise TimeoutError(f"not true within {seconds} s: {expression}")
             time.sleep(0.1)
+
+
+def build_with_tabs(out: Path, locale: str | None = None) -> Path:
+    """The extension for tests of the popup about a page's site.
+
+    A test cannot press the toolbar's button, which is what shows the popup the page's address; this build sees all.
+    """
+    build("chrome", out, locale=locale)
+    path = out / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["permissions"].append("tabs")
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    return out
 
 
 def keep_extension(profile: Path, *, private_windows: bool = False) -> None:

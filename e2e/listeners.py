@@ -20,6 +20,8 @@ def site(body: str = "<title>direct</title>reached directly") -> Iterator[Site]:
     """Serve ``body`` at every path."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections stay open for more, as real sites keep them
+
         def do_GET(self) -> None:
             found.hits.append(self.path)
             data = body.encode()

@@ -49,3 +49,60 @@ class Popup:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
         self.page.locator("body").screenshot(path=path, animations="disabled")
+
+
+@dataclass(slots=True)
+class Options:
+    """The options page."""
+
+    page: Page
+
+    def wait(self, state: str = "ready") -> None:
+        """Wait until the rules are shown, or what prevents it (``failed``)."""
+        expect(self.page.locator("body")).to_have_attribute("data-state", state, timeout=TIMEOUT)
+
+    def add(self, kind: str, pattern: str, action: str) -> None:
+        """Fill in the form for a new rule and save it; the form stays open where the helper refuses."""
+        self.page.locator("#rules-add").click()
+        self.fill(kind, pattern, action)
+
+    def fill(self, kind: str, pattern: str, action: str) -> None:
+        """Fill in the open form and save."""
+        form = self.page.locator("#dialog-form")
+        form.locator("[name=kind]").select_option(kind)
+        form.locator("[name=pattern]").fill(pattern)
+        form.locator(f"[name=action][value={action}]").check(force=True)
+        self.page.locator("#dialog-save").click()
+
+    def patterns(self) -> list[str]:
+        """The patterns of the rows in sight, in order."""
+        return self.page.locator(".rule .pattern").all_inner_texts()
+
+    def wait_for(self, *patterns: str) -> None:
+        """Wait until the rows in sight are these."""
+        expect(self.page.locator(".rule .pattern")).to_have_text(list(patterns), timeout=TIMEOUT)
+
+    def test(self, address: str) -> str:
+        """The tester's verdict and reason."""
+        result = self.page.locator("#tester-result")
+        self.page.locator("#tester-address").fill(address)
+        self.page.locator("#tester-why").evaluate("(element) => { element.textContent = ''; }")
+        self.page.locator("#tester button").click()
+        expect(self.page.locator("#tester-why")).not_to_be_empty()
+        return result.inner_text()
+
+    def choose_file(self, name: str, content: bytes) -> None:
+        """Choose a file to import and wait for what was found in it."""
+        file = {"name": name, "mimeType": "text/plain", "buffer": content}
+        self.page.locator("#import-file").set_input_files(file)  # type: ignore[arg-type]
+        expect(self.page.locator("#import-report")).to_be_visible(timeout=TIMEOUT)
+
+    def text(self, part: str) -> str:
+        """The visible words of one part."""
+        return self.page.locator(f"#{part}").inner_text()
+
+    def screenshot(self, path: Path, *, dark: bool = False) -> None:
+        """Save the whole page."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
+        self.page.screenshot(path=path, animations="disabled", full_page=True)

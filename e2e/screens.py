@@ -1,4 +1,7 @@
-"""Screenshots of every state of the popup, light and dark, in each language: ``python -m e2e.screens [OUT]``."""
+"""Screenshots of every state of the popup, and of the options page: ``python -m e2e.screens [OUT]``.
+
+Light and dark, in each language.
+"""
 
 import shutil
 import sys
@@ -8,8 +11,8 @@ from pathlib import Path
 from playwright.sync_api import Playwright, sync_playwright
 
 from e2e import hosts
-from e2e.browsers import chromium
-from tools.extension import ROOT, build
+from e2e.browsers import Chromium, build_with_tabs, chromium
+from tools.extension import ROOT
 
 LOCALES = ("en", "fa")
 SCENES = {
@@ -39,7 +42,7 @@ def take(playwright: Playwright, out: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for locale in LOCALES:
-            extension = build("chrome", folder / locale, locale=locale)
+            extension = build_with_tabs(folder / locale, locale)
             for picture, (launcher, state) in launchers(folder / "hosts").items():
                 allowed = ["p" * 32] if picture == "forbidden" else []
                 profile = folder / f"{locale}-{picture}"
@@ -54,6 +57,25 @@ def take(playwright: Playwright, out: Path) -> None:
                         for theme in ("light", "dark"):
                             stem = "off" if shown == "off" else picture
                             popup.screenshot(out / f"{locale}-{stem}-{theme}.png", dark=theme == "dark")
+                    if picture == "connected":
+                        take_rules(browser, out, locale)
+
+
+def take_rules(browser: Chromium, out: Path, locale: str) -> None:
+    """The popup about a page's site, and the options page."""
+    # The page itself does not load: the scripted host has no proxy.
+    tab = browser.worker().evaluate(
+        "chrome.tabs.create({url: 'https://www.example.org/', active: false}).then((t) => t.id)"
+    )
+    popup = browser.open_popup(tab)
+    popup.page.locator("#site-host").wait_for()
+    options = browser.open_options()
+    options.page.set_viewport_size({"width": 900, "height": 900})
+    options.wait()
+    options.test("https://www.example.org/")
+    for theme in ("light", "dark"):
+        popup.screenshot(out / f"{locale}-site-{theme}.png", dark=theme == "dark")
+        options.screenshot(out / f"{locale}-options-{theme}.png", dark=theme == "dark")
 
 
 def main() -> None:

@@ -26,16 +26,24 @@ from qnet.wire.messages import (
     Connect,
     ErrorInfo,
     FailedEvent,
+    Generation,
     GetPac,
+    GetRules,
     Hello,
     HelloInfo,
     Hop,
     PacChunk,
     ProxyInfo,
+    Rule,
+    RuleAction,
+    RuleKind,
+    RulesPage,
     State,
     Status,
     StatusEvent,
+    TestAddress,
     Traffic,
+    VerdictInfo,
     decode_request,
     encode,
 )
@@ -55,6 +63,16 @@ START = ErrorInfo(
     hint="end that program, or set another port with STEALTH_SOCKS_PORT",
     place=Place.HOST,
 )
+RULES = [
+    Rule(kind=RuleKind.DOMAIN, pattern="bank.example.org", action=RuleAction.DIRECT, note="wants my country"),
+    Rule(kind=RuleKind.DOMAIN, pattern="example.org", action=RuleAction.TUNNEL),
+    Rule(kind=RuleKind.HOST, pattern="video.example.net", action=RuleAction.TUNNEL, country="NL"),
+    Rule(kind=RuleKind.WILDCARD, pattern="*.ads.*", action=RuleAction.BLOCK),
+    Rule(kind=RuleKind.REGEX, pattern=r"^track(er)?[0-9]+\.", action=RuleAction.BLOCK, enabled=False),
+    Rule(kind=RuleKind.CIDR, pattern="192.168.0.0/16", action=RuleAction.DIRECT),
+    Rule(kind=RuleKind.KEYWORD, pattern="telemetry", action=RuleAction.BLOCK),
+    Rule(kind=RuleKind.DOMAIN, pattern="xn--80ak6aa92e.com", action=RuleAction.BLOCK),
+]
 TROUBLE = ErrorInfo(code="peer-unreachable", message="no answer from any entry yet", place=Place.MESH)
 
 
@@ -95,6 +113,23 @@ def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
                 if scene == "lost":
                     time.sleep(1)  # long enough for the browser to have the script in force
                     yield FailedEvent(error=LOST)
+        case GetRules(id=i, offset=offset):
+            generations = [Generation(number=7, saved=1_790_000_000.0), Generation(number=6, saved=1_789_900_000.0)]
+            yield Answer(
+                id=i,
+                ok=True,
+                rules=RulesPage(
+                    generation=7,
+                    default=RuleAction.TUNNEL,
+                    total=len(RULES),
+                    offset=offset,
+                    rules=RULES[offset:],
+                    generations=generations,
+                ),
+            )
+        case TestAddress(id=i):
+            verdict = VerdictInfo(host="www.example.org", port=443, action=RULES[1].action, rule=RULES[1], index=1)
+            yield Answer(id=i, ok=True, verdict=verdict)
         case _:
             yield Answer(id=getattr(request, "id", 0), ok=True)
 

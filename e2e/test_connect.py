@@ -44,7 +44,7 @@ def lab(playwright: Playwright, extension: Path, tmp_path: Path) -> Iterator[Lab
         site("<title>outside</title>reached directly") as outside,
         network(tmp_path, f"--exit-map=site.test:80=127.0.0.1:{inside.port}", "--exit-only") as qnet,
     ):
-        client = joined_client(tmp_path / "browser", qnet.peer, qnet.roots)
+        client = joined_client(tmp_path / "browser", [qnet.peer], qnet.roots)
         with chromium(
             playwright,
             tmp_path / "profile",

@@ -1,7 +1,6 @@
 """Rules in real Chromium with the real helper and peer: each kind and action, and where the request really arrived."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Error, Playwright
 
-from e2e.browsers import Chromium, chromium
+from e2e.browsers import Chromium, build_with_tabs, chromium
 from e2e.listeners import Site, site
 from e2e.pages import Popup
 from qnet.browser.launcher import write_launcher
@@ -28,7 +27,6 @@ from qnet.wire.messages import (
 )
 from qnet.wire.messages import TestAddress as AddressTest
 from tests.support.network import Node, joined_client, network
-from tools.extension import build
 
 TUNNEL, DIRECT, BLOCK = RuleAction
 ADDRESS = "192.0.2.7"
@@ -94,13 +92,7 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def extension_with_tabs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A test cannot press the toolbar's button, which is what shows the popup the page's address."""
-    out = build("chrome", tmp_path_factory.mktemp("extension") / "tabs")
-    path = out / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["permissions"].append("tabs")
-    path.write_text(json.dumps(manifest))
-    return out
+    return build_with_tabs(tmp_path_factory.mktemp("extension") / "tabs")
 
 
 @pytest.fixture
@@ -110,7 +102,7 @@ def lab(playwright: Playwright, extension_with_tabs: Path, tmp_path: Path) -> It
         site("<title>outside</title>reached directly") as outside,
         network(tmp_path, *(f"--exit-map={host}:80=127.0.0.1:{inside.port}" for host in HOSTS), "--exit-only") as qnet,
     ):
-        client = joined_client(tmp_path / "browser", qnet.peer, qnet.roots)
+        client = joined_client(tmp_path / "browser", [qnet.peer], qnet.roots)
         resolver = ",".join(f"MAP {host} 127.0.0.1:{outside.port}" for host in HOSTS)
         with chromium(
             playwright,
@@ -173,7 +165,7 @@ def test_order_decides_and_changes_hold_at_once(lab: Lab) -> None:
 
 
 def test_one_click_in_the_popup(lab: Lab) -> None:
-    page = lab.browser.open("http://www.site.test/".replace("www.", "a."))
+    page = lab.browser.open("http://a.site.test/")
     tab = lab.browser.worker().evaluate("chrome.tabs.query({url: 'http://a.site.test/*'}).then(([tab]) => tab.id)")
     popup = lab.browser.open_popup(tab)
     popup.wait_for_text("site-verdict", "Through the tunnel")

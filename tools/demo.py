@@ -31,7 +31,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 from e2e.browsers import Chromium, chromium  # noqa: E402
 from qnet.browser.launcher import write_launcher  # noqa: E402
-from tests.support.network import DECOY_NAME, Node, joined_client, started, super_peer  # noqa: E402
+from tests.support.network import DECOY_NAME, Node, joined_client, public_node, started  # noqa: E402
 from tests.support.tls_servers import Authority, free_port, nginx  # noqa: E402
 from tools.extension import build  # noqa: E402
 from tools.observer import TYPES, Flow, Observer  # noqa: E402
@@ -122,10 +122,10 @@ def run(keep: bool) -> int:
         stack.callback(observer.close)
         rules = [f"--exit-map=site.test:80=127.0.0.1:{site.port}", "--exit-only"]
         peer = stack.enter_context(
-            started(super_peer(folder / "peer", public, decoy, roots, rules, address=observer.port))
+            started(public_node(folder / "peer", public, decoy, roots, rules, address=observer.port))
         )
         account.say("the super peer “tulip” is up in front of the decoy; its exit may reach that site only")
-        client = joined_client(folder / "client", peer, roots)
+        client = joined_client(folder / "client", [peer], roots)
         account.say("the client has joined; no helper runs yet")
         playwright = stack.enter_context(sync_playwright())
         extension = build("chrome", folder / "extension")

@@ -1,32 +1,95 @@
 // The engine that decides in the browser, on a table that the helper makes (its rules/table.py says what it means).
 // The same text runs in Chromium's proxy script and in Firefox's request listener.
 
+// Chromium runs it without a compiler, so what is done for each request is loops of few steps and built-in functions.
+
 /** @returns {(url: string, host: string) => boolean} whether a request goes out directly; anything odd does not */
 function decider(table) {
-  const segments = table.segments.map(([direct, other, searched]) => ({
-    direct: new Set(direct.split(" ")),
-    other: new Set(other.split(" ")),
-    searched: searched.map(([outcome, port, kind, text]) => ({ outcome, port, matches: MATCHERS[kind](text) })),
-  }));
+  const keys = new Map(); // to twice the segment's number, plus one for direct
+  const rules = [];
+  let exact = false;
+  table.segments.forEach(([direct, other, searched], segment) => {
+    for (const [code, text] of [[segment * 2 + 1, direct], [segment * 2, other]]) {
+      exact ||= /(^| )=/.test(text);
+      if (text) for (const key of text.split(" ")) if (!keys.has(key)) keys.set(key, code);
+    }
+    for (const [outcome, port, kind, text, three] of searched) {
+      rules.push({ segment, outcome, port, matches: MATCHERS[kind](text), three });
+    }
+  });
+  // A rule that needs certain three characters in the name is tried only where they are.
+  const always = [];
+  const needing = new Map();
+  rules.forEach(({ three }, index) => {
+    if (!three) always.push(index);
+    else if (needing.has(three)) needing.get(three).push(index);
+    else needing.set(three, [index]);
+  });
+  const otherwise = table.segments.length * 2 + (table.direct === true ? 1 : 0);
+
+  /** The code of the first segment that has a range with the address, and in it of the narrowest. */
+  function byAddress(bits) {
+    let best = otherwise;
+    for (let length = bits.length; length > 0; length--) {
+      const code = keys.get("/" + bits.slice(0, length));
+      if (code !== undefined && code >> 1 < best >> 1) best = code;
+    }
+    return best;
+  }
+
+  function candidates(name) {
+    if (needing.size === 0) return always;
+    let found = always;
+    for (let at = name.length - 3; at >= 0; at--) {
+      const more = needing.get(name.slice(at, at + 3));
+      if (more) found = found.concat(more);
+    }
+    return found === always ? always : found.sort((one, other) => one - other);
+  }
+
   return (url, host) => {
-    const name = typeof host === "string" ? canonical(host) : "";
-    if (name === "" || name === "qnet" || name.endsWith(".qnet")) return false;
-    const keys = keysOf(name);
-    for (const { direct, other, searched } of segments) {
-      for (const key of keys) {
-        if (direct.has(key)) return true;
-        if (other.has(key)) return false;
-      }
-      for (const { outcome, port, matches } of searched) {
-        if ((port === 0 || port === portOf(url)) && matches(name, keys)) return outcome;
+    if (typeof host !== "string" || host === "") return false;
+    let name = host.toLowerCase();
+    let bits = "";
+    const last = name.charCodeAt(name.length - 1);
+    // Whatever does not end in a letter may be written in another way than the rules are, or be an address.
+    if (last < 97 || last > 122 || name.includes(":")) {
+      name = canonical(name);
+      bits = bitsOf(name);
+    }
+    let best = otherwise;
+    if (bits !== "") {
+      best = byAddress(bits);
+    } else {
+      let code = exact ? keys.get("=" + name) : undefined;
+      if (code !== undefined) best = code;
+      for (let key = name, dot = 0; ; key = name.slice(dot)) {
+        code = keys.get(key);
+        if (code !== undefined && code >> 1 < best >> 1) best = code;
+        dot = name.indexOf(".", dot) + 1;
+        if (dot === 0) {
+          if (key === "qnet") return false;
+          break;
+        }
       }
     }
-    return table.direct === true;
+    if (rules.length > 0) {
+      for (const index of candidates(name)) {
+        const { segment, outcome, port, matches } = rules[index];
+        if (segment >= best >> 1) break;
+        if ((port === 0 || port === portOf(url)) && matches(name, bits)) return outcome;
+      }
+    }
+    return (best & 1) === 1;
   };
 }
 
 const MATCHERS = {
-  key: (text) => (name, keys) => keys.includes(text),
+  key(text) {
+    if (text[0] === "/") return (name, bits) => bits !== "" && ("/" + bits).startsWith(text);
+    if (text[0] === "=") return (name) => "=" + name === text;
+    return (name, bits) => bits === "" && (name === text || name.endsWith("." + text));
+  },
   keyword: (text) => (name) => name.includes(text),
   regex(text) {
     const expression = new RegExp(text);
@@ -46,8 +109,10 @@ function portOf(url) {
 
 /** One written form, from what a browser has already made canonical itself. */
 function canonical(host) {
-  const name = host.toLowerCase().replace(/^\[|\]$/g, "").replace(/\.$/, "");
+  let name = host;
+  if (name.charCodeAt(name.length - 1) === 46) name = name.slice(0, -1);
   if (!name.includes(":")) return name;
+  if (name.startsWith("[")) name = name.slice(1, -1);
   const groups = groupsOf(name);
   if (groups.slice(0, 5).some(Boolean) || groups[5] !== 0xffff) return name;
   return [groups[6] >> 8, groups[6] & 255, groups[7] >> 8, groups[7] & 255].join(".");
@@ -63,19 +128,16 @@ function groupsOf(address) {
   return [...head, ...gap, ...(tail ?? [])].map((group) => parseInt(group, 16));
 }
 
-/** Every key that could match, the narrowest first. */
-function keysOf(name) {
-  const bits = bitsOf(name);
-  if (bits) return Array.from(bits, (_, index) => `/${bits.slice(0, bits.length - index)}`);
-  const keys = ["=" + name, name];
-  for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) keys.push(name.slice(dot + 1));
-  return keys;
+/** 4 or 6 and an address in binary; nothing for a name. */
+function bitsOf(name) {
+  if (name.includes(":")) return "6" + binary(groupsOf(name), 16);
+  const last = name.charCodeAt(name.length - 1);
+  if (last < 48 || last > 57) return "";
+  return /^([0-9]+\.){3}[0-9]+$/.test(name) ? "4" + binary(name.split("."), 8) : "";
 }
 
-function bitsOf(name) {
-  const binary = (groups, size) => groups.map((group) => Number(group).toString(2).padStart(size, "0")).join("");
-  if (name.includes(":")) return "6" + binary(groupsOf(name), 16);
-  return /^([0-9]+\.){3}[0-9]+$/.test(name) ? "4" + binary(name.split("."), 8) : "";
+function binary(groups, size) {
+  return groups.map((group) => Number(group).toString(2).padStart(size, "0")).join("");
 }
 
 function glob(pattern, text) {

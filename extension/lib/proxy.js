@@ -6,8 +6,8 @@ import { hashOf } from "./pac.js";
 
 /**
  * Who decides about the proxy: we do, we could, another extension, or a policy.
- * `hash` is that of our script where it is the one in force, else null.
- * @typedef {{control: "ours" | "free" | "other" | "policy", hash: string | null}} Proxy
+ * `hash` is that of our script where it is the one in force, else null; `direct`: it lets some pages go directly.
+ * @typedef {{control: "ours" | "free" | "other" | "policy", hash: string | null, direct: boolean}} Proxy
  */
 
 /** Holds every page back: Chromium blocks a request whose mandatory script throws (an empty answer would go direct). */
@@ -32,7 +32,8 @@ export async function read() {
   const { levelOfControl, value } = await api.proxy.settings.get({ incognito: false });
   const control = CONTROL[levelOfControl] ?? "policy";
   const script = value?.mode === "pac_script" && value.pacScript?.mandatory ? value.pacScript.data : "";
-  return { control, hash: control === "ours" && script ? await hashOfKnown(script) : null };
+  const hash = control === "ours" && script ? await hashOfKnown(script) : null;
+  return { control, hash, direct: hash !== null && /^var TABLE = /m.test(script) };
 }
 
 /** @param {string} text  the script */

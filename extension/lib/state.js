@@ -18,7 +18,8 @@
  * @property {boolean} escape  whether turning off is offered beside it
  * @property {string | null} command  what to run in a terminal
  * @property {boolean} advice  whether do_<kind> exists
- * @property {"all" | "ordinary" | "none" | null} held  whose pages cannot go around the tunnel: held_<held>.
+ * @property {boolean} direct  connected, but some pages may go directly by the person's own rules
+ * @property {"all" | "ordinary" | "rules" | "none" | null} held  whose pages cannot go around the tunnel: held_<held>.
  *   Chromium lets windows go direct that the extension is not let into, so "ordinary" windows only is the default
  * @property {import("./messages.js").ErrorInfo | null} error
  * @property {import("./messages.js").Hop | null} exit
@@ -63,6 +64,7 @@ export function viewOf(facts) {
     command,
     advice,
     badge: BADGES[look],
+    direct: kind === "connected" && facts.proxy.direct === true,
     held: look === "off" || (kind === "connected" && facts.privateWindows) ? null : heldOf(facts),
     error: errorOf(kind, facts),
     exit: (kind === "connected" && facts.status?.hops?.find((hop) => hop.exit)) || null,
@@ -76,6 +78,7 @@ export function viewOf(facts) {
 /** @param {Facts} facts */
 function heldOf({ proxy, privateWindows }) {
   if (proxy.hash === null) return "none";
+  if (proxy.direct) return "rules";
   return privateWindows ? "all" : "ordinary";
 }
 

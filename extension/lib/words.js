@@ -29,7 +29,8 @@ export function errorText({ code = "", message = "" }) {
  * Why it is so, from a verdict.
  * @param {import("./messages.js").VerdictInfo} verdict
  */
-export function whyText({ rule, index }) {
+export function whyText({ host, rule, index }) {
+  if (host === "qnet" || host.endsWith(".qnet")) return text("site_mesh");
   return rule ? text("site_rule", [number(index + 1), ruleText(rule)]) : text("site_default");
 }
 

@@ -112,6 +112,7 @@ function change(place) {
       if (rules.list[place] !== before) throw failed("rules-changed");
       await rules.edit([{ at: place, remove: 1, insert: [rule] }]);
       show();
+      return () => list.focus(places.indexOf(place));
     }, QUIETLY),
   );
 }
@@ -161,7 +162,7 @@ element("rules-add").addEventListener("click", () => {
       await rules.edit([{ at: 0, remove: 0, insert: [rule] }]);
       element("rules-search").value = "";
       show();
-      list.focus(0);
+      return () => list.focus(0);
     }, QUIETLY),
   );
 });

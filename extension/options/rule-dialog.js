@@ -10,7 +10,7 @@ const form = /** @type {HTMLFormElement} */ (document.getElementById("dialog-for
 const error = document.getElementById("dialog-error");
 const fields = form.elements;
 
-let save = async (_rule) => {};
+let save = async (_rule) => () => {};
 
 for (const kind of KINDS) fields.kind.append(new Option(text(`kind_${kind}`), kind));
 fields.hops.append(new Option(text("any"), "0"));
@@ -19,7 +19,8 @@ for (let hops = 1; hops <= MAX_HOPS; hops++) fields.hops.append(new Option(numbe
 /**
  * @param {string} title
  * @param {import("../lib/messages.js").Rule | null} rule  what to begin with
- * @param {(rule: import("../lib/messages.js").Rule) => Promise<void>} then  saves; may reject with a `HostError`
+ * @param {(rule: import("../lib/messages.js").Rule) => Promise<() => void>} then  saves and gives what puts the
+ *   focus where it belongs afterwards; may reject with a `HostError`
  */
 export function openDialog(title, rule, then) {
   const { kind = "domain", pattern = "", action = "tunnel", port, country, hops, note, enabled = true } = rule ?? {};
@@ -64,8 +65,9 @@ document.getElementById("dialog-cancel").addEventListener("click", () => dialog.
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
-    await save(read());
+    const focus = await save(read());
     dialog.close();
+    focus();
   } catch (refused) {
     const { failure } = refused;
     error.textContent = failure ? [errorText(failure.error ?? {}), failure.error?.hint].filter(Boolean).join(" ") : String(refused);

@@ -46,7 +46,7 @@ function show(view) {
   document.body.dataset.look = view.look;
   document.body.dataset.kind = view.kind;
   put("title", text(`title_${view.kind}`));
-  put("text", text(`text_${view.kind}`));
+  put("text", text(view.direct ? "text_connected_rules" : `text_${view.kind}`));
   reveal("held", view.held !== null);
   put("held", view.held === null ? "" : text(`held_${view.held}`));
 
@@ -72,7 +72,7 @@ function show(view) {
   reveal("escape", view.escape);
   reveal("notice", view.noticePrivate);
 
-  if (view.rules === null) reveal("site", false);
+  if (view.rules === null) revealSite(false);
   else if (view.rules !== asked) askAboutSite();
   asked = view.rules;
 }
@@ -89,7 +89,12 @@ async function askAboutSite() {
   tab = active ?? null;
   const url = webAddress(tab?.url);
   if (url) background.postMessage({ site: "test", url });
-  else reveal("site", false);
+  else revealSite(false);
+}
+
+function revealSite(shown) {
+  reveal("site", shown);
+  document.body.classList.toggle("with-site", shown);
 }
 
 /** @param {{url: string, verdict: import("../lib/messages.js").VerdictInfo | null, error: object | null}} found */
@@ -98,7 +103,7 @@ function showSite({ url, verdict, error }) {
   reveal("site-error", error);
   put("site-error", error ? errorText(error) : "");
   if (!verdict) return;
-  reveal("site", true);
+  revealSite(true);
   put("site-host", verdict.host);
   element("site-verdict").dataset.action = verdict.action;
   put("site-verdict", text(`verdict_${verdict.action}`));

@@ -76,12 +76,16 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     abuse_email: str = ""
     exit_allow: list[str] = []
     """Destinations beyond the usual exit policy, as ``CIDR:port``; for test networks."""
+    relay_allow: list[str] = []
+    """Peers beyond the public ones that circuits may go on to, as ``CIDR:port`` or ``CIDR:*``; for test networks."""
     exit_map: dict[str, str] = {}
     """Names an exit does not resolve but knows, as ``name:port`` → ``address:port``; for test networks."""
     exit_only: bool = False
     """Whether the exit serves only what ``exit_allow`` and ``exit_map`` name."""
     exit_max_connections: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
     exit_allowed_ports: tuple[Port, ...] = (80, 443)
+    hops: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
+    """Peers between this computer and the site: 1 is fast, 3 lets no single peer know both ends."""
     browser_template: Literal["chromium", "firefox"] = "chromium"
 
     def __post_init__(self) -> None:

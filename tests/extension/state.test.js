@@ -61,7 +61,9 @@ test("green only where every fact says so; held only where our script is in forc
     supported: [true, false],
     intent: ["off", "connected"],
     proxy: ["ours", "free", "other", "policy"].flatMap((control) =>
-      [null, "h", "i"].filter((hash) => control === "ours" || !hash).map((hash) => ({ control, hash })),
+      [null, "h", "i"]
+        .filter((hash) => control === "ours" || !hash)
+        .flatMap((hash) => (hash ? [true, false] : [false]).map((direct) => ({ control, hash, direct }))),
     ),
     expected: ["h", null],
     failure: [null, { kind: "lost" }, { kind: "missing" }, { kind: "failed" }],
@@ -80,14 +82,19 @@ test("green only where every fact says so; held only where our script is in forc
     assert.equal(shown.look === "connected", all);
     assert.equal(shown.badge === "✓", all);
     if (shown.held === "all" || shown.held === "ordinary") assert.equal(facts.proxy.control, "ours");
-    if (shown.held) assert.equal(shown.held === "ordinary", facts.proxy.hash !== null && !facts.privateWindows);
+    if (shown.held) {
+      const ours = facts.proxy.hash !== null;
+      assert.equal(shown.held === "rules", facts.proxy.direct, "says that nothing bypasses the tunnel, and rules let it");
+      assert.equal(shown.held === "ordinary", ours && !facts.proxy.direct && !facts.privateWindows);
+    }
+    assert.equal(shown.direct, all && facts.proxy.direct);
     if (shown.held === null) assert.ok(shown.look === "off" || (all && facts.privateWindows));
     if (shown.exit || shown.traffic) assert.ok(all);
     assert.equal(shown.rules !== null, all);
     if (all) assert.equal(shown.noticePrivate, !facts.privateWindows);
     if (all) green++;
   }
-  assert.equal(green, 2);
+  assert.equal(green, 4);
 });
 
 test("connected names the exit and the traffic", () => {
@@ -163,7 +170,7 @@ test("no text is left over", () => {
     ...["title", "text", "do"].flatMap((part) => kinds.map((kind) => `${part}_${kind}`)),
     ...Object.values(KINDS).map(({ press }) => `press_${press}`),
     ...FAMILIES.flatMap(([part, ends]) => ends.map((end) => `${part}_${end}`)),
-    ...["name", "description", "held_all", "held_ordinary", "held_none"],
+    ...["name", "description", "held_all", "held_ordinary", "held_none", "held_rules"],
   ]);
   const left = Object.keys(locales.en).filter((k) => !literal.has(k) && !made.has(k) && !k.startsWith("error_"));
   assert.deepEqual(left, []);

@@ -76,6 +76,14 @@ def test_a_guard_is_kept_while_it_can_be() -> None:
     assert ways(without, 3, guard=kept)
 
 
+def test_a_guard_that_failed_lately_is_not_insisted_on() -> None:
+    guards = [peer(f"{n}.0.0.1", ENTRY) for n in range(20, 23)]
+    peers = [*guards, peer("30.0.0.1", EXIT)]
+    dead = guards[0].peer_id
+    found = paths(peers, 2, {dead: Failure(0.0, 1)}, now=1.0, rng=random.Random(1), guard=dead)
+    assert next(found)[0].peer_id != dead
+
+
 def test_what_failed_lately_comes_last() -> None:
     exits = [peer(f"{n}.0.0.1", EXIT) for n in range(20, 25)]
     failures = {each.peer_id: Failure(100.0, 1) for each in exits[1:]}

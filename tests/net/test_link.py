@@ -68,6 +68,24 @@ async def test_what_is_sent_before_the_destination_is_reached_arrives_first() ->
         writer.close()
 
 
+async def test_a_whole_window_that_came_before_the_socket_does_not_stop_the_stream() -> None:
+    """All credit is used up before anybody could consume: the grant must not wait for an event that never comes."""
+    content = os.urandom(5 * INITIAL_WINDOW)
+
+    async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(content)
+        await writer.drain()
+        writer.write_eof()
+
+    async with site(speak_first) as port, link_pair(policy(port)) as pair:
+        stream = pair.client.open(CIRCUIT, "127.0.0.1", port)
+        await until(lambda: pair.client.bytes_down == INITIAL_WINDOW)
+        reader, writer = await attach(stream)
+        async with asyncio.timeout(5):
+            assert await reader.readexactly(len(content)) == content
+        writer.close()
+
+
 async def test_half_close_by_the_application_leaves_the_other_way_open() -> None:
     async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         received = len(await reader.read())
@@ -151,11 +169,11 @@ async def test_a_lost_link_is_a_reset_at_both_ends(end: str) -> None:
         (reader, writer), _ = await pair.application(port)
         writer.write(b"half")
         assert await reader.readexactly(4) == b"half"
-        getattr(pair, end)._transport.abort()
+        getattr(pair, end).link._transport.abort()
         with pytest.raises(ConnectionResetError):
             await reader.read()
         assert isinstance(await seen, ConnectionResetError)
-        assert pair.client.closed and pair.peer.closed
+        assert pair.client.link.closed and pair.peer.link.closed
         assert len(pair.owner.reasons) == 1
         writer.close()
 
@@ -176,7 +194,7 @@ async def test_a_site_that_ends_while_the_application_is_gone_does_not_end_the_l
         await asyncio.sleep(0.05)
         go.set()
         await until(lambda: pair.client.streams == 0)
-        assert not pair.client.closed
+        assert not pair.client.link.closed
 
 
 @pytest.mark.parametrize(
@@ -246,7 +264,7 @@ async def test_a_slow_application_stops_its_own_stream_only() -> None:
 
 async def test_a_slow_network_stops_the_sources() -> None:
     async with site(silent) as port, link_pair(policy(port)) as pair:
-        pair.peer._transport.pause_reading()
+        pair.peer.link._transport.pause_reading()
         applications = []
         for _ in range(10):
             stream = pair.client.open(CIRCUIT, "127.0.0.1", port)
@@ -257,7 +275,7 @@ async def test_a_slow_network_stops_the_sources() -> None:
             applications.append(writer)
         await asyncio.sleep(0.5)
         assert pair.client.paused
-        waiting = pair.client._transport.get_write_buffer_size()
+        waiting = pair.client.link._transport.get_write_buffer_size()
         assert LINK_WRITE_HIGH < waiting < LINK_WRITE_HIGH + 1.2 * BULK
         assert all(writer.transport.get_write_buffer_size() for writer in applications), "the applications wait"
         for writer in applications:

@@ -9,7 +9,8 @@ import pytest
 
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net import endings
-from qnet.net.link import CONTROL_LIMIT, StreamSocket
+from qnet.net.link import CONTROL_LIMIT
+from qnet.net.stream import StreamSocket
 from qnet.wire import frames
 from qnet.wire.channel import record
 from qnet.wire.frames import Frame, Reset
@@ -51,16 +52,16 @@ def send_frames(pair: Pair, data: bytes) -> None:
 
 async def test_a_flood_of_pings_that_nobody_hears_ends_the_link() -> None:
     async with link_pair(ExitPolicy(frozenset([80]))) as pair:
-        pair.client._transport.pause_reading()
+        pair.client.link._transport.pause_reading()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for _ in range(400):
             send_frames(pair, frames.frame(Frame.PING, 0, bytes(8)) * 5000)
             await asyncio.sleep(0)
-            if pair.peer.closed:
+            if pair.peer.link.closed:
                 break
-            assert pair.peer._transport.get_write_buffer_size() <= CONTROL_LIMIT + BULK
-            await until(lambda: pair.client._transport.get_write_buffer_size() < MB or pair.peer.closed)
-        assert pair.peer.closed
+            assert pair.peer.link._transport.get_write_buffer_size() <= CONTROL_LIMIT + BULK
+            await until(lambda: pair.client.link._transport.get_write_buffer_size() < MB or pair.peer.link.closed)
+        assert pair.peer.link.closed
         assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) < 64 * 1024, "KiB"
 
 
@@ -77,7 +78,7 @@ async def test_open_and_reset_floods_leave_no_attempts_behind() -> None:
                 await asyncio.sleep(0.02)
                 assert len(pair.exit._tasks) <= 300, "those of the last floods at most"
             await until(lambda: not pair.exit._tasks, 1)
-            assert pair.peer.streams == 0 and not pair.peer.closed
+            assert pair.peer.streams == 0 and not pair.peer.link.closed
 
 
 async def test_attempts_end_with_the_link() -> None:
@@ -85,7 +86,7 @@ async def test_attempts_end_with_the_link() -> None:
         async with link_pair(policy(port)) as pair:
             streams = [pair.client.open(CIRCUIT, "127.0.0.1", port) for _ in range(50)]
             await until(lambda: len(pair.exit._tasks) == 50)
-            pair.client.close("enough")
+            pair.client.link.close("enough")
             await until(lambda: not pair.exit._tasks, 1)
             assert {stream.opened.result() for stream in streams} == {Reset.LINK_LOST}
 
@@ -106,7 +107,7 @@ async def test_streams_beyond_the_circuits_limit_have_their_reason() -> None:
         outcomes = [await stream.opened for stream in streams]
         assert outcomes[:100] == [None] * 100
         assert outcomes[MAX_STREAMS:] == [Reset.LIMIT] * 10
-        assert not pair.peer.closed
+        assert not pair.peer.link.closed
 
 
 async def test_a_site_that_never_reads_still_counts_when_all_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +165,7 @@ async def test_a_broken_protocol_ends_the_link_and_its_streams(bad: bytes) -> No
         (reader, writer), stream = await pair.application(port)
         await stream.opened
         send_frames(pair, bad)
-        await until(lambda: pair.peer.closed and pair.client.closed)
+        await until(lambda: pair.peer.link.closed and pair.client.link.closed)
         with pytest.raises(ConnectionResetError):
             await reader.read()
         writer.close()
@@ -173,21 +174,21 @@ async def test_a_broken_protocol_ends_the_link_and_its_streams(bad: bytes) -> No
 async def test_a_link_that_ends_while_its_other_side_does_not_read_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endings, "LINGER_SECONDS", 0.2)
     async with link_pair(ExitPolicy(frozenset([80]))) as pair:
-        pair.client._transport.pause_reading()
-        while not pair.peer._transport.get_write_buffer_size():
+        pair.client.link._transport.pause_reading()
+        while not pair.peer.link._transport.get_write_buffer_size():
             pair.peer.session._pending += frames.frame(Frame.PING, 0, bytes(8)) * 5000
             pair.peer.flush()
-        pair.peer.close("enough")
-        assert pair.peer._transport.get_extra_info("socket").fileno() != -1
-        await until(lambda: pair.peer._transport.get_extra_info("socket").fileno() == -1, 2)
+        pair.peer.link.close("enough")
+        assert pair.peer.link._transport.get_extra_info("socket").fileno() != -1
+        await until(lambda: pair.peer.link._transport.get_extra_info("socket").fileno() == -1, 2)
 
 
 async def test_a_record_that_does_not_open_ends_a_clients_link() -> None:
     async with site(silent) as port, link_pair(policy(port)) as pair:
         (reader, writer), stream = await pair.application(port)
         await stream.opened
-        pair.peer._transport.write(record(os.urandom(100)))
-        await until(lambda: pair.client.closed)
+        pair.peer.link._transport.write(record(os.urandom(100)))
+        await until(lambda: pair.client.link.closed)
         with pytest.raises(ConnectionResetError):
             await reader.read()
         writer.close()
@@ -209,15 +210,15 @@ async def test_endings_in_any_order_are_harmless() -> None:
             await reader.read()
         assert await stream.opened is Reset.TIMEOUT
         pair.client.drop(stream, Reset.CLOSED)
-        pair.client.close("enough")
-        pair.client.close("enough")
+        pair.client.link.close("enough")
+        pair.client.link.close("enough")
         assert pair.owner.reasons == ["enough"]
         writer.close()
 
 
 async def test_a_stream_of_a_closed_link_ends_at_once() -> None:
     async with link_pair(ExitPolicy(frozenset([80]))) as pair:
-        pair.client.close("enough")
+        pair.client.link.close("enough")
         stream = pair.client.open(CIRCUIT, "site.test", 80)
         assert stream.opened.result() is Reset.LINK_LOST
         reader, writer = await attach(stream)
@@ -233,7 +234,7 @@ async def test_the_link_is_lost_between_opened_and_the_handing_over() -> None:
         stream.send_first(b"echo this")
         assert await stream.opened is None
         await until(lambda: stream._early)
-        pair.client.close("enough")
+        pair.client.link.close("enough")
         reader, writer = await attach(stream)
         with pytest.raises(ConnectionResetError):
             await reader.read()

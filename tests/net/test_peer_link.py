@@ -52,7 +52,7 @@ async def test_a_link_through_a_real_decoy_carries_a_stream(decoy: int) -> None:
 
     async with site(greet) as port, peer(decoy, exit_port=port) as made:
         link = await made.connect()
-        stream = link.open(CIRCUIT, "127.0.0.1", port)
+        stream = link.channel.open(CIRCUIT, "127.0.0.1", port)
         reader, writer = await attach(stream)
         writer.write(b"hey")
         assert await reader.read() == b"hey back"
@@ -125,7 +125,7 @@ async def test_a_bad_record_after_the_decoy_has_left_is_answered_alike(decoy: in
 async def take_over(link: Link) -> socket.socket:
     """The raw socket of a client's link, which is no more."""
     raw = link._transport.get_extra_info("socket").dup()
-    link._end_streams("taken over")
+    link._end("taken over")
     link._transport.abort()
     await asyncio.sleep(0.05)
     raw.setblocking(False)
@@ -143,7 +143,7 @@ async def read_to_the_end(raw: socket.socket) -> bytes:
 async def test_a_client_that_breaks_the_protocol_inside_is_closed(decoy: int) -> None:
     async with peer(decoy) as made:
         link = await made.connect()
-        link.session._pending += frames.stream_frame(Frame.FIN, 9, 9)
+        link.channel.session._pending += frames.stream_frame(Frame.FIN, 9, 9)
         link.flush()
         await until(lambda: link.closed and gone(made.made[0].decoy))
 

@@ -18,7 +18,7 @@ def test_tshark_sees_tls_1_3_and_nothing_malformed(qnet: Network, site: Site, tm
         assert sniffer.stderr is not None
         while "Capturing on" not in (line := sniffer.stderr.readline()):
             assert line, "tshark did not start"
-        with started(joined_client(tmp_path / "client", qnet.peer, qnet.roots)) as client:
+        with started(joined_client(tmp_path / "client", [qnet.peer], qnet.roots)) as client:
             proxy = f"127.0.0.1:{client.socks_port}"
             for path in ("", "medium"):
                 done = subprocess.run(

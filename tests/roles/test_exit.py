@@ -96,7 +96,7 @@ async def test_an_unexpected_failure_is_one_streams_only(
     monkeypatch.setattr(exit_module, "resolve", broken)
     async with link_pair(ExitPolicy(frozenset([80]))) as pair:
         assert await pair.client.open(CIRCUIT, "secret.test", 80).opened is Reset.INTERNAL
-        assert not pair.peer.closed and pair.peer.streams == 0
+        assert not pair.peer.link.closed and pair.peer.streams == 0
     assert "ZeroDivisionError" in caplog.text and "secret.test" not in caplog.text
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from qnet.browser.rules.ruleset import Verdict
 from qnet.mesh.exit_policy import ExitPolicy
-from qnet.net.link import StreamSocket
+from qnet.net.stream import StreamSocket
 from qnet.roles import proxy as proxy_module
 from qnet.roles.proxy import Proxy
 from qnet.roles.tunnel import NoTunnelError, Tunnel, TunnelView
@@ -192,4 +192,4 @@ async def test_a_program_that_is_gone_before_the_answer() -> None:
                 gone.sendall(socks(port))
             await asyncio.sleep(0.005)
         await until(lambda: not role._tasks and pair.client.streams == pair.peer.streams == 0)
-        assert not pair.client.closed
+        assert not pair.client.link.closed

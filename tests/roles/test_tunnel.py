@@ -11,7 +11,7 @@ import pytest
 from blockbuster import BlockBuster
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from qnet.net.link import StreamSocket
+from qnet.net.stream import StreamSocket
 from qnet.roles import tunnel as tunnel_module
 from qnet.roles.peer_book import PeerBook
 from qnet.roles.tunnel import NoTunnelError, Tunnel
@@ -256,9 +256,9 @@ async def test_a_stream_that_is_asked_for_at_the_moment_of_loss(decoy: int) -> N
     """It must neither hang on the dead link nor be forgotten when the loss is dealt with."""
     async with site(echo) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
         await works(await run.tunnel.open("127.0.0.1", port))
-        link = run.tunnel._link
-        assert link is not None
-        link.close("lost")
+        channel = run.tunnel._channel
+        assert channel is not None
+        channel.link.close("lost")
         async with asyncio.timeout(3):
             await works(await run.tunnel.open("127.0.0.1", port))
 

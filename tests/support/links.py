@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from qnet.mesh.exit_policy import Allowance, ExitPolicy, parse_allowance
-from qnet.net.link import Link, StreamSocket
+from qnet.net.channel import Channel
+from qnet.net.link import Link
+from qnet.net.stream import StreamSocket
 from qnet.roles.exit import Exit
-from qnet.wire.events import StreamOpen
+from qnet.wire.events import Extend, StreamOpen
 from qnet.wire.link import LinkSession
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import Scratch
@@ -40,8 +42,11 @@ class Owner:
 
     reasons: list[str] = field(default_factory=list)
 
-    def stream_opened_by_client(self, link: Link, event: StreamOpen) -> None:
+    def stream_opened_by_client(self, channel: Channel, event: StreamOpen) -> None:
         raise AssertionError("a peer opened a stream")
+
+    def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
+        raise AssertionError("a peer extended a circuit")
 
     def link_closed(self, link: Link, reason: str) -> None:
         self.reasons.append(reason)
@@ -49,10 +54,10 @@ class Owner:
 
 @dataclass
 class Pair:
-    """``client`` and ``peer``: the two ends of one link. ``exit``: who owns the peer's end."""
+    """``client`` and ``peer``: the channels at the two ends of one link. ``exit``: who owns the peer's end."""
 
-    client: Link
-    peer: Link
+    client: Channel
+    peer: Channel
     owner: Owner
     exit: Exit
 
@@ -85,7 +90,7 @@ async def link_pair(policy: ExitPolicy, max_connections: int = 1000) -> AsyncIte
         link = Link(LinkSession(keys, initiator=initiator, scratch=scratch, now=loop.time()), transport, scratch, who)
         transport.set_protocol(link)
         links.append(link)
-    client, peer = links
+    client, peer = (link.channel for link in links)
     client.session.open_circuit(CIRCUIT)
     try:
         yield Pair(client, peer, owner, exit_role)

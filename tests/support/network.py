@@ -47,6 +47,10 @@ class Node:
             raise RuntimeError(done.stderr)
         return json.loads(done.stdout)
 
+    def answers(self) -> bool:
+        """Whether its helper runs; it answers once everything listens."""
+        return (self.home / "run" / "control.sock").exists() and self.command("status").returncode == 0
+
     def wait(self, state: str, seconds: float = START_SECONDS) -> dict:
         deadline = time.monotonic() + seconds
         while True:
@@ -70,15 +74,23 @@ class Network:
     client: Node
 
 
-def super_peer(
-    home: Path, listen: int, decoy: int, roots: Path, exit_rules: Sequence[str], address: int | None = None
+def public_node(
+    home: Path,
+    listen: int,
+    decoy: int,
+    roots: Path,
+    rules: Sequence[str],
+    *,
+    mode: str = "super",
+    nickname: str = "tulip",
+    address: int | None = None,
 ) -> Node:
-    """A super peer in front of the decoy, not started; clients reach it at ``address`` if not at ``listen``."""
+    """A peer in front of the decoy, not started; clients reach it at ``address`` if not at ``listen``."""
     return Node(
         home,
         [
-            "--helper-mode=super",
-            "--nickname=tulip",
+            f"--helper-mode={mode}",
+            f"--nickname={nickname}",
             "--country=NL",
             f"--listen=127.0.0.1:{listen}",
             f"--address=127.0.0.1:{address or listen}",
@@ -86,21 +98,23 @@ def super_peer(
             f"--decoy-address=127.0.0.1:{decoy}",
             f"--decoy-roots={roots}",
             "--status-port=0",
-            *exit_rules,
+            *rules,
         ],
     )
 
 
-def joined_client(home: Path, peer: Node, roots: Path) -> Node:
-    """A client as a person has it: settings, one joined peer, no helper running."""
+def joined_client(home: Path, peers: Sequence[Node], roots: Path, hops: int = 1) -> Node:
+    """A client as a person has it: settings, joined peers, no helper running."""
     client = Node(home, [], socks_port=free_port(), status_port=free_port())
     (home / "config").mkdir(mode=0o700, parents=True)
     home.chmod(0o700)
-    settings = {"socks_port": client.socks_port, "status_port": client.status_port, "decoy_roots": str(roots)}
+    ports = {"socks_port": client.socks_port, "status_port": client.status_port}
+    settings = ports | {"decoy_roots": str(roots), "hops": hops}
     (home / "config" / "settings.json").write_text(json.dumps(settings))
-    joined = client.command("join", str(peer.home / "data" / "descriptor.qnet"))
-    if joined.returncode:
-        raise RuntimeError(joined.stderr)
+    for peer in peers:
+        joined = client.command("join", str(peer.home / "data" / "descriptor.qnet"))
+        if joined.returncode:
+            raise RuntimeError(joined.stderr)
     return client
 
 
@@ -115,11 +129,10 @@ def started(made: Node) -> Iterator[Node]:
         made.process = subprocess.Popen(command, env=made.environment, stderr=stderr, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not (home / "run" / "control.sock").exists():
+        while not made.answers():
             if made.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"qnet run ended with {made.process.poll()}: {log.read_text()}")
             time.sleep(0.02)
-        made.status()  # answered once everything listens
         yield made
     finally:
         made.process.terminate()
@@ -139,6 +152,6 @@ def network(folder: Path, *exit_rules: str) -> Iterator[Network]:
         (folder / "decoy").mkdir()
         decoy = stack.enter_context(nginx(folder / "decoy", authority.issue(DECOY_NAME)))
         public = free_port()
-        peer = stack.enter_context(started(super_peer(folder / "peer", public, decoy, roots, exit_rules)))
-        client = stack.enter_context(started(joined_client(folder / "client", peer, roots)))
+        peer = stack.enter_context(started(public_node(folder / "peer", public, decoy, roots, exit_rules)))
+        client = stack.enter_context(started(joined_client(folder / "client", [peer], roots)))
         yield Network(authority, roots, decoy, public, peer, client)

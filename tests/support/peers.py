@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net import peer_link
+from qnet.net.circuit import finish
 from qnet.net.client_link import Disguise, connect
 from qnet.net.link import Link
 from qnet.net.peer_link import PeerConnection
@@ -64,9 +65,10 @@ class Peer:
         return Descriptor(**fields | changes)
 
     async def connect(self, **changes: object) -> Link:
-        return await connect(
-            ("127.0.0.1", self.port), replace(self.keys, **changes), disguise(), Scratch(), self.owner  # type: ignore[arg-type]
-        )  # fmt: skip
+        keys = replace(self.keys, **changes)  # type: ignore[arg-type]
+        link = await connect(("127.0.0.1", self.port), keys, disguise(), Scratch(), self.owner)
+        finish(link.channel)
+        return link
 
 
 @asynccontextmanager

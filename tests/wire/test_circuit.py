@@ -267,6 +267,15 @@ def test_a_record_too_large_to_forward_is_refused() -> None:
         chain.relays[0].seal_forward(CIRCUIT, memoryview(record), 0.0)
 
 
+@pytest.mark.parametrize("size", [26, 27, 100, 16382])
+def test_a_read_full_of_records_of_any_size_can_be_forwarded(size: int) -> None:
+    relay = Chain(2).relays[0]
+    record = b"\x17\x03\x03" + size.to_bytes(2, "big") + bytes(size)
+    full = memoryview(bytearray(record * (len(relay.get_buffer()) // len(record))))
+    sealed = relay.seal_forward(CIRCUIT, full, 0.0)
+    assert len(sealed) == len(full) // len(record) * (len(record) + 19)
+
+
 @pytest.mark.parametrize("twice", ["open then extend", "extend then open", "extend twice"])
 def test_a_circuit_has_one_use(twice: str) -> None:
     chain = Chain(1)

@@ -40,20 +40,24 @@ def test_round_trip() -> None:
 def test_optional_fields_may_be_absent() -> None:
     plain = replace(GOOD, nickname="", country="")
     assert verify(sign(plain, KEY), NOW) == plain
+    hidden = replace(GOOD, invite_only=True)
+    assert verify(sign(hidden, KEY), NOW) == hidden
 
 
 @pytest.mark.parametrize(
-    ("change", "error"),
+    ("change", "reason"),
     [
-        ({"expires": NOW}, DescriptorExpiredError),
-        ({"issued": NOW + 121}, DescriptorError),
-        ({"identity": Ed25519PrivateKey.generate().public_key().public_bytes_raw()}, DescriptorError),
+        ({"expires": NOW}, "expired"),
+        ({"issued": NOW + 121}, "future"),
+        ({"identity": Ed25519PrivateKey.generate().public_key().public_bytes_raw()}, "signature"),
     ],
     ids=["expired", "future", "forged"],
 )
-def test_refused(change: dict, error: type[Exception]) -> None:
-    with pytest.raises(error):
+def test_refused(change: dict, reason: str) -> None:
+    with pytest.raises(DescriptorError) as caught:
         verify(sign(replace(GOOD, **change), KEY), NOW)
+    assert caught.value.reason == reason
+    assert isinstance(caught.value, DescriptorExpiredError) is (reason == "expired")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,8 @@ def test_refused(change: dict, error: type[Exception]) -> None:
         {"decoy": ""},
         {"decoy": "x" * 256},
         {"country": "NLD"},
+        {"country": "nl"},
+        {"invite_only": 1},
         {"nickname": "new\nline"},
     ],
     ids=str,
@@ -97,8 +103,11 @@ def test_junk(data: bytes) -> None:
 
 
 def test_oversized() -> None:
-    with pytest.raises(RemoteError):
+    with pytest.raises(DescriptorError) as caught:
         verify(bytes(4097), NOW)
+    assert caught.value.reason == "oversized"
+    with pytest.raises(DescriptorError):
+        sign(replace(GOOD, addresses=("a" * 250 + ":443",) * 8, roles=("r" * 255,) * 8), KEY)
 
 
 @pytest.mark.parametrize(

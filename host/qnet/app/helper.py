@@ -27,6 +27,8 @@ from qnet.roles.exit import Exit
 from qnet.roles.peer import PeerPlace, Presentation, describe, serve_peer
 from qnet.roles.peer_book import PeerBook, write_private
 from qnet.roles.proxy import Proxy
+from qnet.roles.relay import Relay
+from qnet.roles.services import Services
 from qnet.roles.tunnel import Tunnel
 from qnet.settings import Folders, Settings, split_address
 from qnet.wire.cover.appearance import APPEARANCES
@@ -60,7 +62,9 @@ class Helper:
         self._started = time.time()
         self._tunnel: Tunnel | None = None
         self._rules: RuleKeeper | None = None
+        self._proxy: Proxy | None = None
         self._exit: Exit | None = None
+        self._services: Services | None = None
         self._servers: list[asyncio.Server] = []
         self._changed = anyio.Event()
 
@@ -71,11 +75,13 @@ class Helper:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._wait_for_signal)
-                control = Control(self.status, self._stop.set, self._on_change)
+                control = Control(self.status, self._stop.set, self._on_rules)
                 server = ControlServer(self._folders.control, control)
                 await group.start(server.serve)
                 book = PeerBook(self._folders.data / "peers")
-                tunnel = self._tunnel = Tunnel(book.peers, disguise, self._scratch, self._on_change)
+                tunnel = self._tunnel = Tunnel(
+                    book.peers, disguise, self._scratch, self._on_change, hops=self._settings.hops
+                )
                 status_socket = bind(LOOPBACK, self._settings.status_port, what="the status", option="--status-port")
                 if can.relays:
                     await self._serve_public(can, disguise)
@@ -83,7 +89,8 @@ class Helper:
                 port: int = browsers.getsockname()[1]
                 rules = self._rules = RuleKeeper(RuleStore(self._folders.data / "rules"), port)
                 if can.proxies:
-                    await self._serve_programs(Proxy(tunnel, rules.verdict), browsers)
+                    self._proxy = Proxy(tunnel, rules.verdict)
+                    await self._serve_programs(self._proxy, browsers)
                 control.ready(tunnel, rules, port)
                 group.start_soon(self._announce, server)
                 if can.proxies:
@@ -105,8 +112,8 @@ class Helper:
         finally:
             for each in self._servers:
                 each.close()
-            if self._exit is not None:
-                self._exit.close()
+            if self._services is not None:
+                self._services.close()
 
     def status(self) -> Status:
         """The present status."""
@@ -143,9 +150,12 @@ class Helper:
         decoy_name, decoy_port = split_address(settings.decoy)
         decoy = split_address(settings.decoy_address) if settings.decoy_address else (decoy_name, decoy_port)
         place = PeerPlace(split_address(settings.listen), decoy_name, decoy)
-        self._exit = Exit(exit_policy(settings), settings.exit_max_connections)
-        self._servers.append(await serve_peer(place, keys, disguise, self._scratch, self._exit))
-        roles = ("entry", "exit") if can.exits else ("entry",)
+        if can.exits:
+            self._exit = Exit(exit_policy(settings), settings.exit_max_connections)
+        relay = Relay(relay_policy(settings), disguise)
+        self._services = Services(self._exit, relay)
+        self._servers.append(await serve_peer(place, keys, disguise, self._scratch, self._services))
+        roles = ("entry", "relay", "exit") if can.exits else ("entry", "relay")
         presentation = Presentation(
             settings.address or settings.listen, decoy_name, roles, settings.nickname, settings.country
         )
@@ -156,6 +166,11 @@ class Helper:
         write_private(self._folders.data / "descriptor.qnet", descriptor)
         if can.exits:
             _log.warning(LEGAL_NOTICE)
+
+    def _on_rules(self) -> None:
+        if self._proxy is not None:
+            self._proxy.rules_changed()
+        self._on_change()
 
     def _on_change(self) -> None:
         self._changed.set()
@@ -210,6 +225,15 @@ def exit_policy(settings: Settings) -> ExitPolicy:
         own=_public_addresses(settings),
         only=settings.exit_only,
     )
+
+
+def relay_policy(settings: Settings) -> ExitPolicy:
+    """What this node dials when a circuit goes on: public addresses at any port, and what ``relay_allow`` adds."""
+    try:
+        allowances = tuple(parse_allowance(text) for text in settings.relay_allow)
+    except ValueError as error:
+        raise ModeError(f"relay rule: {error}", "write --relay-allow CIDR:PORT, or CIDR:* for any port") from None
+    return ExitPolicy(ports=range(1, 65536), allowances=allowances, own=_public_addresses(settings))
 
 
 def _public_addresses(settings: Settings) -> frozenset[Address]:

@@ -22,9 +22,9 @@ class Capabilities:
 MODES: dict[Mode, Capabilities] = {
     #                        proxies queries registers directory relays exits  available
     "client": Capabilities(True, True, False, False, False, False, True),
-    "relay": Capabilities(False, True, True, False, True, False, False),
+    "relay": Capabilities(False, True, True, False, True, False, True),
     "bootstrap": Capabilities(False, False, False, True, True, False, False),
-    "exit": Capabilities(False, True, True, False, True, True, False),
+    "exit": Capabilities(False, True, True, False, True, True, True),
     "super": Capabilities(False, True, True, True, True, True, True),
 }
 

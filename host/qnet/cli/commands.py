@@ -62,8 +62,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decoy-address", metavar="ADDRESS:PORT", help="connect here for the decoy")
     parser.add_argument("--decoy-roots", type=os.path.abspath, metavar="FILE", help="further roots for it (PEM)")
     parser.add_argument("--exit-allow", action="append", metavar="CIDR:PORT", help="allow this destination too")
+    parser.add_argument("--relay-allow", action="append", metavar="CIDR:PORT", help="circuits may go on there too")
     parser.add_argument("--exit-map", action="append", type=_pair, metavar="NAME:PORT=ADDRESS:PORT")
     parser.add_argument("--exit-only", action="store_true", help="serve only --exit-allow and --exit-map")
+    parser.add_argument("--hops", type=int, metavar="N", help="peers between here and a site: 1 fast, 3 private")
     parser.add_argument("--connect", action="store_true", help="connect at once, without waiting for a browser")
 
 

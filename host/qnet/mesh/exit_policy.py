@@ -7,7 +7,7 @@ whatever reaches them through an IPv6 transition: mapped, NAT64, 6to4, Teredo. O
 """
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -46,10 +46,13 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Destinations allowed although the general rule refuses them."""
+    """Destinations allowed although the general rule refuses them; at any ``port`` if it is None."""
 
     network: Network
-    port: int
+    port: int | None
+
+    def covers(self, address: Address, port: int) -> bool:
+        return address in self.network and self.port in (None, port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class ExitPolicy:
     ``own``: addresses that lead back to this exit although its machine does not have them (behind NAT).
     """
 
-    ports: frozenset[int]
+    ports: Container[int]
     allowances: tuple[Allowance, ...] = ()
     mapped: Mapping[tuple[str, int], tuple[str, int]] | None = None
     own: frozenset[Address] = frozenset()
@@ -71,11 +74,12 @@ class ExitPolicy:
 
     def may_ask(self, port: int) -> bool:
         """Whether a name at ``port`` is worth resolving."""
-        return any(allowance.port == port for allowance in self.allowances) or (port in self.ports and not self.only)
+        allowed = any(allowance.port in (None, port) for allowance in self.allowances)
+        return allowed or (port in self.ports and not self.only)
 
     def permits(self, address: Address, port: int, *, is_own: bool = False) -> bool:
         """Whether to connect to this very address. ``is_own``: the exit's machine has it."""
-        if any(address in allowance.network and port == allowance.port for allowance in self.allowances):
+        if any(allowance.covers(address, port) for allowance in self.allowances):
             return True
         if is_own or self.only or port not in self.ports:
             return False
@@ -83,10 +87,10 @@ class ExitPolicy:
 
 
 def parse_allowance(text: str) -> Allowance:
-    """``CIDR:port``, an IPv6 address with or without brackets; raises ``ValueError``."""
+    """``CIDR:port``, an IPv6 address with or without brackets, ``*`` for any port; raises ``ValueError``."""
     network, _, port = text.rpartition(":")
-    number = int(port)
-    if not 0 < number < 65536:
+    number = None if port == "*" else int(port)
+    if number is not None and not 0 < number < 65536:
         raise ValueError(f"“{text}” has no such port")
     return Allowance(ipaddress.ip_network(network.replace("[", "").replace("]", "")), number)
 

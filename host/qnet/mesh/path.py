@@ -29,17 +29,18 @@ def paths(
 ) -> Iterator[list[Descriptor]]:
     """Paths of ``hops`` peers to try, in order; none if the peers do not suffice.
 
-    ``guard``: the id of the first hop used so far, kept while it can be. Peers that failed lately come last.
+    ``guard``: the id of the first hop used so far, kept unless it failed lately. Peers that did come last.
     """
     fresh: list[Descriptor] = []
     tired: list[Descriptor] = []
     for peer in peers:
         (tired if is_resting(peer, failures, now) else fresh).append(peer)
+    kept = guard if any(peer.peer_id == guard for peer in fresh) else None
     found: set[tuple[bytes, ...]] = set()
     for _ in range(4 * MAX_PATHS):
         rng.shuffle(fresh)
         rng.shuffle(tired)
-        path = _path(fresh + tired, hops, guard)
+        path = _path(fresh + tired, hops, kept)
         if path is None:
             return
         key = tuple(peer.peer_id for peer in path)

@@ -15,6 +15,7 @@ from qnet.wire.cover.appearance import Appearance
 from qnet.wire.cover.client import CoverClient, CoverResult
 from qnet.wire.cover.inner import PeerKeys
 from qnet.wire.cover.opening import Guise
+from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.link import LinkSession, settings_frame
 from qnet.wire.scratch import Scratch
@@ -24,7 +25,7 @@ from qnet.wire.tls.verify import ChainVerifier
 
 HANDSHAKE_SECONDS = 15.0
 CIRCUIT = 1
-"""The one circuit of a one-hop link."""
+"""The one circuit of a client's link, the same number at every hop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Disguise:
         return Guise(self.template, self.look, ChainVerifier(self.roots, now))
 
 
+def peer_keys(peer: Descriptor) -> PeerKeys:
+    """What a handshake needs of a descriptor."""
+    return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy)
+
+
 class UnreachablePeerError(RemoteError):
     """No TCP connection to the peer."""
 
@@ -51,7 +57,7 @@ class UnusablePeerError(RemoteError):
 async def connect(
     address: tuple[str, int], peer: PeerKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner
 ) -> Link:
-    """A link to ``peer`` with one circuit open; raises ``RemoteError`` of some kind, within 15 s."""
+    """A link to ``peer``; raises ``RemoteError`` of some kind, within 15 s."""
     now = time.time()
     try:
         core = CoverClient(peer, disguise.guise(now), os.urandom, now, settings_frame())
@@ -68,8 +74,6 @@ async def connect(
 def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratch, owner: LinkOwner) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
-    session.open_circuit(CIRCUIT)
-    session.ping(now)
     link = Link(session, transport, scratch, owner)
 
     def refuse(rest: bytes) -> None:

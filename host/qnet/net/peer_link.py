@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 from qnet.net import endings
+from qnet.net.channel import Channel
 from qnet.net.hangup import HangupWatch
 from qnet.net.link import Link, LinkOwner
 from qnet.wire.cover.peer import CoverPeer, Established, Event, PeerConfig, ToClient, ToDecoy
 from qnet.wire.cover.replay import ReplayCache
-from qnet.wire.events import StreamOpen
+from qnet.wire.events import Extend, StreamOpen
 from qnet.wire.link import LinkSession
 from qnet.wire.scratch import Scratch
 
@@ -125,8 +126,11 @@ class PeerConnection:
         self.client.transport.set_protocol(self.client)
         self._act(self.core.splice(rest))
 
-    def stream_opened_by_client(self, link: Link, event: StreamOpen) -> None:
-        self._owner.stream_opened_by_client(link, event)
+    def stream_opened_by_client(self, channel: Channel, event: StreamOpen) -> None:
+        self._owner.stream_opened_by_client(channel, event)
+
+    def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
+        self._owner.circuit_extended_by_client(channel, event)
 
     def link_closed(self, link: Link, reason: str) -> None:
         self._owner.link_closed(link, reason)

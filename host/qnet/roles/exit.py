@@ -4,9 +4,11 @@ import asyncio
 import logging
 
 from qnet.mesh.exit_policy import ExitPolicy, permitted
+from qnet.net.channel import Channel
 from qnet.net.dial import DialError, connect, own_among, resolve
-from qnet.net.link import Link, StreamSocket
-from qnet.wire.events import StreamOpen
+from qnet.net.link import Link
+from qnet.net.stream import StreamSocket
+from qnet.wire.events import Extend, StreamOpen
 from qnet.wire.frames import Reset
 from qnet.wire.messages import ExitCounts
 
@@ -28,20 +30,24 @@ class Exit:
         """Since the start."""
         return ExitCounts(requests=self._requests, success=self._success, blocked=self._blocked)
 
-    def stream_opened_by_client(self, link: Link, event: StreamOpen) -> None:
+    def stream_opened_by_client(self, channel: Channel, event: StreamOpen) -> None:
         """Connect in a task of its own; the stream's first bytes wait meanwhile."""
         self._requests += 1
-        self._links.add(link)
-        socket = link.attach(event.circuit, event.stream)
+        self._links.add(channel.link)
+        socket = channel.attach(event.circuit, event.stream)
         if sum(each.streams for each in self._links) > self._max_connections:
-            link.drop(socket, Reset.LIMIT)
+            channel.drop(socket, Reset.LIMIT)
             return
-        task = asyncio.get_running_loop().create_task(self._connect(link, socket, event.host, event.port))
+        task = asyncio.get_running_loop().create_task(self._connect(channel, socket, event.host, event.port))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         # A stream that ends before it has its socket takes the attempt with it, so there are no more attempts than
         # streams.
         socket.opened.add_done_callback(lambda _: task.cancel())
+
+    def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
+        """An exit by itself is a circuit's end."""
+        channel.close_circuit(event.circuit, Reset.POLICY)
 
     def link_closed(self, link: Link, reason: str) -> None:
         """The client is gone; its streams ended with it."""
@@ -53,19 +59,19 @@ class Exit:
         for link in list(self._links):
             link.close("the exit ends")
 
-    async def _connect(self, link: Link, socket: StreamSocket, host: str, port: int) -> None:
+    async def _connect(self, channel: Channel, socket: StreamSocket, host: str, port: int) -> None:
         try:
             addresses, port = await self._addresses(host, port)
             await connect(lambda: socket, addresses, port)
         except DialError as error:
             self._blocked += error.code is Reset.POLICY
-            link.drop(socket, error.code)
+            channel.drop(socket, error.code)
         except Exception as error:
             _log.error("a stream could not be connected: %s", type(error).__name__)
-            link.drop(socket, Reset.INTERNAL)
+            channel.drop(socket, Reset.INTERNAL)
         else:
             self._success += 1
-            link.opened(socket)
+            channel.opened(socket)
 
     async def _addresses(self, host: str, port: int) -> tuple[list[str], int]:
         """Where to connect: checked addresses, and nothing else."""

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import cast
+from weakref import WeakKeyDictionary
 
 from qnet.browser.rules.ruleset import RuleSet, Verdict
 from qnet.net.handshake import HandshakeProtocol
-from qnet.net.link import StreamSocket
+from qnet.net.stream import StreamSocket
 from qnet.roles.tunnel import NoTunnelError, Tunnel
 from qnet.wire.frames import Reset
 from qnet.wire.messages import Hop, RuleAction
@@ -45,6 +46,7 @@ class Proxy:
         self._tunnel = tunnel
         self._verdict = verdict
         self._tasks: set[asyncio.Task[None]] = set()
+        self._carried: WeakKeyDictionary[asyncio.Transport, ProxyRequest] = WeakKeyDictionary()
 
     def protocol(self, *, optimistic: bool) -> asyncio.BaseProtocol:
         """The protocol of a new connection.
@@ -78,12 +80,8 @@ class Proxy:
 
     async def _open(self, connection: "_Connection", done: Done[ProxyRequest]) -> None:
         request = done.result
-        verdict = self._verdict(request.host, request.port)
-        if verdict.action is RuleAction.BLOCK:
-            connection.refuse(failure(request, FailureReason.BLOCKED))
-            return
-        if verdict.is_particular and unmet(verdict, self._tunnel.view().hops):
-            connection.refuse(failure(request, FailureReason.NO_TUNNEL))
+        if refused := self._refusal(request):
+            connection.refuse(failure(request, refused))
             return
         try:
             stream = await self._tunnel.open(request.host, request.port)
@@ -92,7 +90,7 @@ class Proxy:
             return
         if connection.optimistic and request.port == TLS_PORT and request.kind != "http":
             stream.send_first(done.trailing)
-            connection.hand_over(stream, success(request))
+            self._carry(connection, stream, request)
             return
         trailing = done.trailing
         if request.body is not None:
@@ -102,9 +100,33 @@ class Proxy:
         stream.send_first(request.first + trailing)
         reason = await self._outcome(stream)
         if reason is None:
-            connection.hand_over(stream, success(request))
+            self._carry(connection, stream, request)
         else:
             connection.refuse(failure(request, _REASONS.get(reason, FailureReason.INTERNAL)))
+
+    def _refusal(self, request: ProxyRequest) -> FailureReason | None:
+        verdict = self._verdict(request.host, request.port)
+        if verdict.action is RuleAction.BLOCK:
+            return FailureReason.BLOCKED
+        if verdict.is_particular and unmet(verdict, self._tunnel.view().hops):
+            return FailureReason.NO_TUNNEL
+        return None
+
+    def _carry(self, connection: "_Connection", stream: StreamSocket, request: ProxyRequest) -> None:
+        """Connect program and stream, unless the rules have come to refuse it meanwhile."""
+        if refused := self._refusal(request):
+            stream.give_up(Reset.CLOSED)
+            connection.refuse(failure(request, refused))
+            return
+        if connection.transport is not None:
+            self._carried[connection.transport] = request
+        connection.hand_over(stream, success(request))
+
+    def rules_changed(self) -> None:
+        """End what the rules no longer let through: a browser asks for many pages on a connection that it has."""
+        for transport, request in list(self._carried.items()):
+            if not transport.is_closing() and self._refusal(request):
+                transport.abort()
 
     async def _outcome(self, stream: StreamSocket) -> Reset | None:
         try:

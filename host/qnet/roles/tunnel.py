@@ -16,17 +16,29 @@ import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 
-from qnet.mesh.selection import Failure, backoff, order_exits
-from qnet.net.client_link import CIRCUIT, Disguise, UnreachablePeerError, UnusablePeerError, connect
-from qnet.net.link import Link, StreamSocket
-from qnet.wire.cover.inner import PeerKeys
+from qnet.mesh.path import paths
+from qnet.mesh.selection import Failure, backoff
+from qnet.net.channel import Channel
+from qnet.net.circuit import ExtendError, extend, finish
+from qnet.net.client_link import (
+    CIRCUIT,
+    Disguise,
+    UnreachablePeerError,
+    UnusablePeerError,
+    connect,
+    peer_keys,
+)
+from qnet.net.link import Link
+from qnet.net.stream import StreamSocket
 from qnet.wire.cover.opening import UnprovenPeerError
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import Place, RemoteError
-from qnet.wire.events import StreamOpen
+from qnet.wire.events import Extend, StreamOpen
 from qnet.wire.messages import ErrorInfo, Hop, State, Traffic
 from qnet.wire.scratch import Scratch
+from qnet.wire.signed import SKEW
 from qnet.wire.tls.errors import CertificateError
 
 IDLE_SECONDS = 60.0
@@ -42,6 +54,12 @@ NO_PEERS = ErrorInfo(
     code="no-peers",
     message="No peer is known.",
     hint="Join a network: qnet join FILE",
+    place=Place.HOST,
+)
+TOO_FEW_PEERS = ErrorInfo(
+    code="too-few-peers",
+    message="Too few peers are known for a route of this length.",
+    hint="Join more peers that stand in different networks, or choose fewer hops.",
     place=Place.HOST,
 )
 # What a person is told for each way an attempt can fail; the first that fits.
@@ -79,6 +97,15 @@ _EXPLANATIONS: tuple[tuple[type[RemoteError], ErrorInfo], ...] = (
             code="peer-unusable",
             message="What is known of the peer is not usable.",
             hint="Ask for a new invitation.",
+            place=Place.MESH,
+        ),
+    ),
+    (
+        ExtendError,
+        ErrorInfo(
+            code="route-failed",
+            message="The route broke off behind the first peer.",
+            hint="Another route is tried by itself.",
             place=Place.MESH,
         ),
     ),
@@ -123,6 +150,7 @@ class Tunnel:
         scratch: Scratch,
         changed: Callable[[], None],
         rng: random.Random | None = None,
+        hops: int = 1,
     ) -> None:
         self._peers = peers
         self._disguise = disguise
@@ -130,8 +158,10 @@ class Tunnel:
         self._changed = changed
         self._rng = rng or random.SystemRandom()
         self._leases: set[Hashable] = set()
-        self._link: Link | None = None
-        self._peer: Descriptor | None = None
+        self._hops = hops
+        self._channel: Channel | None = None
+        self._path: list[Descriptor] = []
+        self._guard: bytes | None = None
         self._state = State.OFFLINE
         self._since = time.time()
         self._attempts = 0
@@ -143,7 +173,7 @@ class Tunnel:
         self._needed = asyncio.Event()
         self._hurry = asyncio.Event()
         self._lost = asyncio.Event()
-        self._outcome: asyncio.Future[Link | None] | None = None
+        self._outcome: asyncio.Future[Channel | None] | None = None
 
     # --- who needs it
 
@@ -161,33 +191,33 @@ class Tunnel:
         if holder in self._leases:
             self._leases.discard(holder)
             if not self._wanted():
-                if self._link is None:
+                if self._channel is None:
                     self._rest()
-                elif not self._link.streams:
-                    self._link.close("nobody needs it")
+                elif not self._channel.streams:
+                    self._channel.link.close("nobody needs it")
             self._changed()
 
     async def open(self, host: str, port: int) -> StreamSocket:
         """A stream to ``host``:``port``, not opened yet; raises ``NoTunnelError``."""
-        link = self._link
-        if link is None or link.closed:
-            link = await self._demand()
-        if not link.session.has_room(CIRCUIT):
+        channel = self._channel
+        if channel is None or channel.link.closed:
+            channel = await self._demand()
+        if not channel.session.has_room(CIRCUIT):
             raise NoTunnelError("too many streams")
-        return link.open(CIRCUIT, host, port)
+        return channel.open(CIRCUIT, host, port)
 
-    async def _demand(self) -> Link:
+    async def _demand(self) -> Channel:
         self._needed.set()
         if self._outcome is None:
             self._outcome = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(DEMAND_SECONDS):
-                link = await asyncio.shield(self._outcome)
+                channel = await asyncio.shield(self._outcome)
         except TimeoutError:
-            link = None
-        if link is None or link.closed:
+            channel = None
+        if channel is None or channel.link.closed:
             raise NoTunnelError
-        return link
+        return channel
 
     def _wanted(self) -> bool:
         """Whether somebody holds a lease, or a program waits."""
@@ -201,23 +231,23 @@ class Tunnel:
 
     async def run(self) -> None:
         """Build and rebuild, for ever."""
-        await self._exits()
+        await self._known()
         self._changed()
         try:
             while True:
                 await self._needed.wait()
                 self._attempts += 1
-                link = await self._attempt()
-                self._resolve(link)
-                if link is not None:
-                    await self._keep(link)
+                channel = await self._attempt()
+                self._resolve(channel)
+                if channel is not None:
+                    await self._keep(channel.link)
                 if not self._wanted():
                     self._rest()
                 elif self._attempts:
                     await self._back_off()
         finally:
-            if self._link is not None:
-                self._link.close("the helper ends")
+            if self._channel is not None:
+                self._channel.link.close("the helper ends")
 
     async def _back_off(self) -> None:
         """Wait before the next attempt; a person who asks again need not."""
@@ -226,39 +256,64 @@ class Tunnel:
             async with asyncio.timeout(backoff(self._attempts, self._rng)):
                 await self._hurry.wait()
 
-    async def _exits(self) -> list[Descriptor]:
-        """The peers that can be used, in the order to try."""
+    async def _known(self) -> list[Descriptor]:
+        """The peers that can be used."""
         now = time.time()
         peers = await asyncio.to_thread(self._peers, now)
-        loop_now = asyncio.get_running_loop().time()
-        exits = order_exits(peers, self._failures, unix_now=now, now=loop_now, rng=self._rng)
-        self._peer_count = len(exits)
-        return exits
+        usable = [
+            peer
+            for peer in peers
+            if peer.issued - SKEW <= now < peer.expires and (self._hops > 1 or "exit" in peer.roles)
+        ]
+        self._peer_count = len(usable)
+        return usable
 
-    async def _attempt(self) -> Link | None:
-        """Try every peer once, as long as somebody needs a tunnel."""
-        peers = await self._exits()
-        if not peers:
-            self._enter(State.OFFLINE)
-            self._fail(NO_PEERS)
-            return None
-        for peer in peers:
+    async def _attempt(self) -> Channel | None:
+        """Try several routes, as long as somebody needs a tunnel."""
+        peers = await self._known()
+        now = asyncio.get_running_loop().time()
+        tried = False
+        for path in paths(peers, self._hops, self._failures, now=now, rng=self._rng, guard=self._guard):
             if not self._wanted():
                 return None
+            tried = True
             self._enter(State.CONNECTING)
             self._lost.clear()
-            try:
-                link = await connect(_address(peer), _keys(peer), self._disguise, self._scratch, self)
-            except RemoteError as error:
-                self._count_failure(peer, error)
+            channel = await self._build(path)
+            if channel is None:
                 continue
             if not self._wanted():
-                link.close("nobody needs it")
+                channel.link.close("nobody needs it")
                 return None
-            self._link, self._peer, self._last_error = link, peer, None
+            self._channel, self._path, self._last_error = channel, path, None
+            self._guard = path[0].peer_id
             self._enter(State.CONNECTED)
-            return link
+            return channel
+        if not tried:
+            self._enter(State.OFFLINE)
+            self._fail(TOO_FEW_PEERS if peers and self._hops > 1 else NO_PEERS)
         return None
+
+    async def _build(self, path: list[Descriptor]) -> Channel | None:
+        """A channel with the last peer of ``path`` through the others; a failure is blamed on both ends of the edge."""
+        blamed = path[:1]
+        link = None
+        try:
+            first = path[0]
+            link = await connect(_address(first), peer_keys(first), self._disguise, self._scratch, self)
+            channel = link.channel
+            for before, peer in pairwise(path):
+                blamed = [before, peer]
+                channel = await extend(channel, peer.signed, peer_keys(peer))
+            if link.closed:
+                raise RemoteError("lost while it was built")
+        except RemoteError as error:
+            if link is not None:
+                link.close("the circuit was not built")
+            for peer in blamed:
+                self._count_failure(peer, error)
+            return None
+        return finish(channel)
 
     def _count_failure(self, peer: Descriptor, error: RemoteError) -> None:
         failure = self._failures.get(peer.peer_id)
@@ -282,26 +337,30 @@ class Tunnel:
                     link.close("idle")
         self._up += link.bytes_up
         self._down += link.bytes_down
-        peer, self._link, self._peer = self._peer, None, None
-        assert peer is not None  # noqa: S101 - set together with the link
+        path, self._channel, self._path = self._path, None, []
         if self._wanted():
             self._reconnections += 1
             self._enter(State.CONNECTING)
         if loop.time() - began >= STEADY_SECONDS:
             self._attempts = 0
-            self._failures.pop(peer.peer_id, None)
+            for peer in path:
+                self._failures.pop(peer.peer_id, None)
         elif self._wanted():
-            self._count_failure(peer, RemoteError("lost at once"))
+            for peer in path:
+                self._count_failure(peer, RemoteError("lost at once"))
 
-    def _resolve(self, link: Link | None) -> None:
+    def _resolve(self, channel: Channel | None) -> None:
         outcome, self._outcome = self._outcome, None
         if outcome is not None:
-            outcome.set_result(link)
+            outcome.set_result(channel)
 
     # --- LinkOwner
 
-    def stream_opened_by_client(self, link: Link, event: StreamOpen) -> None:
+    def stream_opened_by_client(self, channel: Channel, event: StreamOpen) -> None:
         """A peer cannot open streams at a client; the session refuses before this."""
+
+    def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
+        """Nor can it extend a circuit."""
 
     def link_closed(self, link: Link, reason: str) -> None:
         """The link and its streams are gone."""
@@ -312,16 +371,17 @@ class Tunnel:
 
     def view(self) -> TunnelView:
         """The present state."""
-        link, peer = self._link, self._peer
+        channel, path = self._channel, self._path
         return TunnelView(
             state=self._state,
             since=self._since,
             peers=self._peer_count,
-            streams=link.streams if link else 0,
+            streams=channel.streams if channel else 0,
             leases=len(self._leases),
-            hops=[Hop(nickname=peer.nickname, country=peer.country, exit=True)] if peer else [],
+            hops=[Hop(nickname=peer.nickname, country=peer.country, exit=peer is path[-1]) for peer in path],
             traffic=Traffic(
-                up=self._up + (link.bytes_up if link else 0), down=self._down + (link.bytes_down if link else 0)
+                up=self._up + (channel.bytes_up if channel else 0),
+                down=self._down + (channel.bytes_down if channel else 0),
             ),
             attempts=self._reconnections,
             last_error=self._last_error,
@@ -335,10 +395,6 @@ class Tunnel:
     def _fail(self, error: ErrorInfo) -> None:
         self._last_error = error
         self._changed()
-
-
-def _keys(peer: Descriptor) -> PeerKeys:
-    return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy)
 
 
 def _address(peer: Descriptor) -> tuple[str, int]:

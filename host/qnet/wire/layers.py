@@ -147,7 +147,7 @@ class Layer:
         try:
             size = self._opener.open_into(body, out[start:])
             kind, circuit, length = HEADER.unpack_from(out, start)
-            if kind == Frame.DATA and length + HEADER.size == size > HEADROOM:
+            if kind == Frame.DATA and circuit and length + HEADER.size == size > HEADROOM:
                 to = (circuit, STREAM_HEADER.unpack_from(out, start)[3])
                 if to != self._run:
                     self._end_run()

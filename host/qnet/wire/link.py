@@ -227,6 +227,10 @@ class LinkSession(Layer):
         if circuit in self._extended:
             self._pending += frames.frame(Frame.EXTENDED, circuit, client_digest + server_digest)
 
+    def extends(self, circuit: int) -> bool:
+        """Whether the circuit goes on beyond this session's other side, or is about to."""
+        return circuit in self._extended
+
     def attach(self, circuit: int, inner: "LinkSession") -> None:
         """From here on the circuit's forwarded records are ``inner``'s."""
         self._inner[circuit] = inner

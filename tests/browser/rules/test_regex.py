@@ -1,11 +1,12 @@
 import re
 import time
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.browser.rules.regex import LENGTH, RegexError, translate
+from qnet.browser.rules.regex import LENGTH, RegexError, required, translate
 
 LONG = ["a" * 253, ("a" * 63 + ".") * 3 + "a" * 61, "ab." * 84, "a." * 126 + "a", "foo" * 84, "-" * 253]
 
@@ -99,6 +100,34 @@ def test_the_worst_that_is_allowed(pattern: str) -> None:
     for host in LONG:
         expression.search(host)
     assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literal"),
+    [
+        (r"(^|\.)ads12\.[a-z]+$", "ads12."),
+        ("^Google", "google"),
+        ("(?:ab(cd))e", "abcde"),
+        ("a(b|c)d", "a"),
+        ("ab*cd", "cd"),
+        ("[a]b", "ab"),
+        ("", ""),
+        ("a|b", ""),
+        (".*abc.*", "abc"),
+    ],
+)
+def test_what_every_match_contains(pattern: str, literal: str) -> None:
+    assert required(pattern) == literal
+
+
+@given(st.lists(st.sampled_from(["a", "b", ".", "(ab)", "a*", "b+", "[ab]", "(a|b)", "a?"]), max_size=8).map("".join))
+def test_every_match_contains_it(pattern: str) -> None:
+    try:
+        expression, literal = re.compile(translate(pattern)), required(pattern)
+    except RegexError:
+        return
+    for host in ("".join(each) for size in range(6) for each in product("ab", repeat=size)):
+        assert literal in host or not expression.search(host)
 
 
 def test_ten_megabytes() -> None:

@@ -14,8 +14,9 @@ that begin alike) multiplies the steps. Beyond ``STEPS`` an expression is refuse
 back references and look-around. Both engines are given the text that ``translate`` writes anew, never the original.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from qnet.wire.errors import RemoteError
@@ -78,6 +79,16 @@ _Node: TypeAlias = _Chars | _Edge | _Repeat | _Sequence | _Choice
 
 def translate(pattern: str) -> str:
     """The expression as both engines get it, all ASCII; raises ``RegexError``."""
+    return _known(pattern)[0]
+
+
+def required(pattern: str) -> str:
+    """The longest run of characters that every match contains as it stands; raises ``RegexError``."""
+    return _known(pattern)[1]
+
+
+@lru_cache(maxsize=8192)
+def _known(pattern: str) -> tuple[str, str]:
     if len(pattern) > LENGTH:
         raise RegexError(f"the expression has {len(pattern)} characters; at most {LENGTH} are allowed")
     node = _without_open_ends(_Parser(pattern).parse())
@@ -88,7 +99,25 @@ def translate(pattern: str) -> str:
         raise RegexError(
             "the expression could take very long: too many open repeats (* or +) beside characters they match as well"
         )
-    return _write(node)
+    return _write(node), _literal_run(node)
+
+
+def _literal_run(node: "_Node") -> str:
+    runs = [""]
+    for part in _flat(node):
+        if isinstance(part, _Chars) and len(part.chars) == 1:
+            runs[-1] += next(iter(part.chars))
+        else:
+            runs.append("")
+    return max(runs, key=len)
+
+
+def _flat(node: "_Node") -> Iterator["_Node"]:
+    if isinstance(node, _Sequence):
+        for part in node.parts:
+            yield from _flat(part)
+    else:
+        yield node
 
 
 class _Parser:

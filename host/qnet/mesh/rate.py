@@ -1,0 +1,24 @@
+"""How often a source may ask: a token bucket for each, within bounded memory."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+MAX_SOURCES = 1 << 14
+
+
+@dataclass(slots=True)
+class RateLimit:
+    """``burst`` at once, ``rate`` a second in the long run. The sources asked least lately are forgotten first."""
+
+    rate: float
+    burst: float
+    _left: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+
+    def admit(self, source: str, now: float) -> float:
+        """0 if ``source`` may go on now, else the seconds after which it may. ``now``: any steady clock."""
+        tokens, at = self._left.pop(source, (self.burst, now))
+        tokens = min(self.burst, tokens + (now - at) * self.rate)
+        self._left[source] = (tokens - 1 if tokens >= 1 else tokens, now)
+        if len(self._left) > MAX_SOURCES:
+            self._left.popitem(last=False)
+        return 0.0 if tokens >= 1 else (1 - tokens) / self.rate

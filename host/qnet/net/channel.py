@@ -1,0 +1,225 @@
+"""One secure channel's traffic: its streams' sockets, and the ways on of its circuits."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from qnet.net.stream import StreamSocket
+from qnet.wire.events import (
+    BadRecord,
+    Broken,
+    CircuitClosed,
+    Event,
+    Extend,
+    Extended,
+    Forwarded,
+    StreamData,
+    StreamFin,
+    StreamOpen,
+    StreamOpened,
+    StreamReset,
+    StreamWritable,
+)
+from qnet.wire.frames import Reset
+from qnet.wire.link import LinkSession
+from qnet.wire.scratch import Scratch
+
+if TYPE_CHECKING:
+    from qnet.net.link import Link
+
+
+class CircuitHandler(Protocol):
+    """What goes on beyond this channel on one of its circuits."""
+
+    def extended(self, client_digest: bytes, server_digest: bytes) -> None:
+        """The relay has made the next peer's cover."""
+
+    def forwarded(self, records: memoryview) -> None:
+        """Records of the next layer, headers included; the view is not kept."""
+
+    def closed(self, code: Reset) -> None:
+        """The circuit is gone."""
+
+    def pause(self) -> None:
+        """The link takes no more for now."""
+
+    def resume(self) -> None:
+        """The link takes more again."""
+
+
+class Channel:
+    """A session at work on a link."""
+
+    def __init__(self, link: "Link", session: LinkSession) -> None:
+        self._link = link
+        self.session = session
+        self.circuits: dict[int, CircuitHandler] = {}
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self._sockets: dict[tuple[int, int], StreamSocket] = {}
+
+    @property
+    def link(self) -> "Link":
+        return self._link
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._link.loop
+
+    @property
+    def scratch(self) -> Scratch:
+        return self._link.scratch
+
+    @property
+    def paused(self) -> bool:
+        """Whether the link takes no more for now."""
+        return self._link.paused
+
+    @property
+    def streams(self) -> int:
+        """Streams whose sockets are not finished."""
+        return len(self._sockets)
+
+    # --- from the other side
+
+    def dispatch(self, events: list[Event]) -> None:
+        """Act on what the session told."""
+        for event in events:
+            match event:
+                case StreamData(circuit, stream, data):
+                    self.bytes_down += len(data)
+                    if socket := self._sockets.get((circuit, stream)):
+                        socket.deliver(data)
+                case StreamWritable(circuit, stream):
+                    if socket := self._sockets.get((circuit, stream)):
+                        socket.continue_reading()
+                case StreamOpened(circuit, stream):
+                    socket = self._sockets.get((circuit, stream))
+                    if socket and not socket.opened.done():
+                        socket.opened.set_result(None)
+                case StreamFin(circuit, stream):
+                    if socket := self._sockets.get((circuit, stream)):
+                        socket.finish()
+                case StreamReset(circuit, stream, code):
+                    if socket := self._sockets.pop((circuit, stream), None):
+                        socket.abort(code)
+                case StreamOpen():
+                    self._link.owner.stream_opened_by_client(self, event)
+                case Forwarded(circuit, records):
+                    if handler := self.circuits.get(circuit):
+                        handler.forwarded(records)
+                case Extend():
+                    self._link.owner.circuit_extended_by_client(self, event)
+                case Extended(circuit, client_digest, server_digest):
+                    if handler := self.circuits.get(circuit):
+                        handler.extended(client_digest, server_digest)
+                case CircuitClosed(circuit, code):
+                    if handler := self.circuits.pop(circuit, None):
+                        handler.closed(code)
+                case BadRecord(rest):
+                    self._link.bad_record(rest)
+                    return
+                case Broken(reason):
+                    self._link.close(reason)
+                    return
+        self.flush()
+
+    def pause(self) -> None:
+        """The link is full."""
+        for user in self._users():
+            user.pause()
+
+    def resume(self) -> None:
+        """The link takes more again."""
+        for socket in list(self._sockets.values()):
+            socket.continue_reading()
+        for handler in list(self.circuits.values()):
+            handler.resume()
+
+    def _users(self) -> Iterator[StreamSocket | CircuitHandler]:
+        yield from self._sockets.values()
+        yield from self.circuits.values()
+
+    # --- towards the other side
+
+    def flush(self) -> None:
+        """Send waiting frames."""
+        if self.session.waiting and not self._link.closed:
+            self._link.write_control(self.session.flush(self.loop.time()))
+
+    def send(self, socket: StreamSocket, count: int) -> None:
+        """Seal and send ``count`` bytes that lie in the scratch's payload buffer."""
+        if self._link.closed:
+            return
+        self.flush()
+        self.bytes_up += count
+        self._link.write(self.session.seal_data(socket.circuit, socket.stream, count, self.loop.time()))
+
+    def forward(self, circuit: int, records: memoryview) -> None:
+        """Send whole records of the next link to the client; their headers are overwritten. Raises ``FrameError``."""
+        if not self._link.closed:
+            self.flush()
+            self._link.write(self.session.seal_forward(circuit, records, self.loop.time()))
+
+    def send_message(self, circuit: int, message: bytes) -> None:
+        """Send one message of the next layer's handshake."""
+        if not self._link.closed:
+            self.flush()
+            self._link.write(self.session.seal_message(circuit, message))
+
+    # --- streams
+
+    def open(self, circuit: int, host: str, port: int) -> StreamSocket:
+        """Ask the circuit's exit for a destination; the socket's ``opened`` tells how it went."""
+        stream = self.session.open(circuit, host, port, self.loop.time())
+        socket = self.attach(circuit, stream)
+        self.flush()
+        return socket
+
+    def attach(self, circuit: int, stream: int) -> StreamSocket:
+        """A socket for a stream that the session knows; it is gone already if the link is."""
+        socket = StreamSocket(self, circuit, stream)
+        if self._link.closed:
+            socket.abort(Reset.LINK_LOST)
+        else:
+            self._sockets[circuit, stream] = socket
+        return socket
+
+    def opened(self, socket: StreamSocket) -> None:
+        """Tell the client that its destination is reached."""
+        self.session.opened(socket.circuit, socket.stream)
+        self.flush()
+
+    def fin(self, socket: StreamSocket) -> None:
+        self.session.fin(socket.circuit, socket.stream)
+        self.flush()
+
+    def forget(self, socket: StreamSocket) -> None:
+        self._sockets.pop((socket.circuit, socket.stream), None)
+
+    def drop(self, socket: StreamSocket, code: Reset) -> None:
+        """End a stream from this side."""
+        self.forget(socket)
+        if not socket.opened.done():
+            socket.opened.set_result(code)
+        if not self._link.closed:
+            self.session.reset(socket.circuit, socket.stream, code)
+            self.flush()
+
+    # --- circuits and the end
+
+    def close_circuit(self, circuit: int, code: Reset) -> None:
+        """Give a circuit up from this side."""
+        self.circuits.pop(circuit, None)
+        if not self._link.closed:
+            self.session.close_circuit(circuit, code)
+            self.flush()
+
+    def end(self) -> None:
+        """The link is gone."""
+        sockets, self._sockets = self._sockets, {}
+        for socket in sockets.values():
+            socket.abort(Reset.LINK_LOST)
+        circuits, self.circuits = self.circuits, {}
+        for handler in circuits.values():
+            handler.closed(Reset.LINK_LOST)

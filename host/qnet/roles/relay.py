@@ -1,0 +1,91 @@
+"""The relay: lets clients' circuits go on to the next peer, of which it learns no more than its descriptor.
+
+It makes the next peer's cover, so that the connection between two relays looks like any other; the client's secure
+channel then runs through it. What it dials is what the descriptor says, after the policy for addresses.
+"""
+
+import asyncio
+import logging
+import os
+import time
+
+from qnet.mesh.exit_policy import ExitPolicy, permitted
+from qnet.net.channel import Channel
+from qnet.net.client_link import HANDSHAKE_SECONDS, Disguise, peer_keys
+from qnet.net.dial import DialError, own_among, resolve
+from qnet.net.handshake import dialled
+from qnet.net.next_hop import NextHop
+from qnet.wire.cover.exchange import Exchange
+from qnet.wire.cover.opening import CoverOpening
+from qnet.wire.descriptor import Descriptor, verify
+from qnet.wire.errors import RemoteError
+from qnet.wire.events import Extend
+from qnet.wire.frames import Reset
+
+MAX_EXTENDING = 256
+"""Circuits being made longer at once, over all clients."""
+
+_log = logging.getLogger(__name__)
+
+
+class Relay:
+    """Answers EXTEND. ``policy`` says which addresses may be dialled."""
+
+    def __init__(self, policy: ExitPolicy, disguise: Disguise) -> None:
+        self._policy = policy
+        self._disguise = disguise
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def extend(self, channel: Channel, event: Extend) -> None:
+        """Make the circuit longer in a task of its own, or close it with a reason."""
+        if len(self._tasks) >= MAX_EXTENDING:
+            channel.close_circuit(event.circuit, Reset.LIMIT)
+            return
+        task = channel.loop.create_task(self._extend(channel, event))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _extend(self, channel: Channel, event: Extend) -> None:
+        code = Reset.INTERNAL
+        try:
+            await self._connect(channel, event)
+        except DialError as error:
+            code = error.code
+        except (RemoteError, ValueError) as error:
+            _log.info("a circuit was not made longer: %s", type(error).__name__)
+            code = Reset.PROTOCOL
+        except OSError:
+            code = Reset.UNREACHABLE
+        except Exception as error:
+            _log.error("a circuit could not be made longer: %s", type(error).__name__)
+        else:
+            return
+        channel.close_circuit(event.circuit, code)
+
+    async def _connect(self, channel: Channel, event: Extend) -> None:
+        now = time.time()
+        peer = verify(event.descriptor, now)
+        address = await self._address(peer)
+        core = CoverOpening(peer_keys(peer), self._disguise.guise(now), os.urandom, now)
+        async with dialled(core, address, HANDSHAKE_SECONDS) as (transport, done):
+            if channel.link.closed or not channel.session.extends(event.circuit):
+                raise DialError(Reset.LINK_LOST)
+            hop = NextHop(channel, event.circuit, Exchange(done.result, done.trailing), transport)
+            transport.set_protocol(hop)
+            channel.circuits[event.circuit] = hop
+            channel.session.extended(event.circuit, done.result.client_digest, done.result.server_digest)
+            channel.flush()
+            transport.resume_reading()
+
+    async def _address(self, peer: Descriptor) -> tuple[str, int]:
+        """The first address of the peer that may be dialled."""
+        for text in peer.addresses:
+            host, _, port = text.rpartition(":")
+            try:
+                found = await resolve(host.strip("[]"), int(port))
+            except DialError:
+                continue
+            allowed = permitted(self._policy, found, int(port), own_among(found))
+            if allowed:
+                return allowed[0], int(port)
+        raise DialError(Reset.POLICY)
