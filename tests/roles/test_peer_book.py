@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qnet.roles.peer_book import JoinError, PeerBook, write_private
+from qnet.roles.peer_book import JoinError, PeerBook
+from qnet.settings import replace_file
 from qnet.wire.descriptor import LIMIT, Descriptor, sign
 
 NOW = 1_800_000_000
@@ -106,8 +107,8 @@ def test_a_private_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     path.chmod(0o644)
-    write_private(path, b"new")
+    replace_file(path, b"new")
     assert path.read_bytes() == b"new" and stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(TypeError):
-        write_private(path, "no bytes")  # type: ignore[arg-type]
+        replace_file(path, "no bytes")  # type: ignore[arg-type]
     assert path.read_bytes() == b"new" and list(tmp_path.iterdir()) == [path]

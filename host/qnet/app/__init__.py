@@ -40,13 +40,13 @@ def join(folders: Folders, source: Path) -> Descriptor:
 
 def export_descriptor(folders: Folders, target: Path) -> None:
     """Write this node's descriptor where the operator wants it; it lets its holder use this node."""
-    from qnet.roles.peer_book import write_private
+    from qnet.settings import replace_file
 
     try:
         data = (folders.data / "descriptor.qnet").read_bytes()
     except OSError:
         raise NoDescriptorError("there is no descriptor yet", "start the node once: qnet run …") from None
     try:
-        write_private(Path(target), data)
+        replace_file(Path(target), data)
     except OSError as error:
         raise ExportError(f"{target} cannot be written ({error.strerror})", "choose another file") from None

@@ -25,12 +25,12 @@ from qnet.net.listen import bind, serve
 from qnet.roles.control import Control
 from qnet.roles.exit import Exit
 from qnet.roles.peer import PeerPlace, Presentation, describe, serve_peer
-from qnet.roles.peer_book import PeerBook, write_private
+from qnet.roles.peer_book import PeerBook
 from qnet.roles.proxy import Proxy
 from qnet.roles.relay import Relay
 from qnet.roles.services import Services
 from qnet.roles.tunnel import Tunnel
-from qnet.settings import Folders, Settings, split_address
+from qnet.settings import Folders, Settings, replace_file, split_address
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.descriptor import DescriptorError
 from qnet.wire.errors import LocalError
@@ -163,7 +163,7 @@ class Helper:
             descriptor = describe(keys, presentation, time.time())
         except DescriptorError as error:
             raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
-        write_private(self._folders.data / "descriptor.qnet", descriptor)
+        replace_file(self._folders.data / "descriptor.qnet", descriptor)
         if can.exits:
             _log.warning(LEGAL_NOTICE)
 

@@ -4,11 +4,10 @@ A descriptor is a capability, so the folder is as private as the keys. Unreadabl
 never deleted: they may be fetched again, or the clock may be wrong.
 """
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from qnet.settings import replace_file
 from qnet.wire.descriptor import LIMIT, Descriptor, DescriptorExpiredError, verify
 from qnet.wire.errors import LocalError, RemoteError
 
@@ -53,26 +52,12 @@ class PeerBook:
             raise JoinError(f"{source} is not a QNet descriptor ({error})", "ask for it again") from None
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(self.folder / f"{descriptor.peer_id.hex()[:32]}{SUFFIX}", data)
+            replace_file(self.folder / f"{descriptor.peer_id.hex()[:32]}{SUFFIX}", data)
         except OSError as error:
             raise JoinError(
                 f"{self.folder} cannot be written ({error.strerror})", "check its owner and space"
             ) from None
         return descriptor
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600 whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _read(path: Path) -> bytes:

@@ -11,7 +11,8 @@ Conversation with a driver:
 A core raises ``RemoteError`` when the other side breaks the protocol, and nothing else for any input.
 """
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
@@ -47,3 +48,28 @@ class Handshake(Protocol[T]):
     def step(self, received: bytes) -> "Send | Receive | Done[T]":
         """Take what arrived and say what to do next."""
         ...
+
+
+class Conversation(Generic[T]):
+    """A handshake written down in the order of its conversation: ``_run`` yields steps and is sent what arrives.
+
+    Set ``trailing`` before returning the result.
+    """
+
+    def __init__(self) -> None:
+        self.trailing = b""
+        self._steps: Generator[Send | Receive, bytes, T] | None = None
+
+    def step(self, received: bytes) -> Send | Receive | Done[T]:
+        """See the module."""
+        try:
+            if self._steps is None:
+                self._steps = self._run()
+                return next(self._steps)
+            return self._steps.send(received)
+        except StopIteration as stop:
+            return Done(stop.value, self.trailing)
+
+    @abstractmethod
+    def _run(self) -> Generator[Send | Receive, bytes, T]:
+        """The conversation."""

@@ -14,7 +14,7 @@ from qnet.wire.cover.exchange import Exchange
 from qnet.wire.cover.inner import PeerKeys, prologue
 from qnet.wire.cover.opening import CoverOpening, Guise, Opened
 from qnet.wire.noise import NoiseHandshake, TransportKeys
-from qnet.wire.steps import Done, Entropy, Receive, Send
+from qnet.wire.steps import Conversation, Done, Entropy, Receive, Send
 from qnet.wire.tls.errors import TlsError
 
 
@@ -26,27 +26,15 @@ class CoverResult:
     farewell: bytes
 
 
-class CoverClient:
+class CoverClient(Conversation[CoverResult]):
     """``Handshake[CoverResult]``. ``now``: unix seconds; ``first``: message 3's payload."""
 
     def __init__(self, peer: PeerKeys, guise: Guise, entropy: Entropy, now: float, first: bytes) -> None:
+        super().__init__()
         self._peer = peer
         self._entropy = entropy
         self._first = first
         self._opening = CoverOpening(peer, guise, entropy, now)
-        self._trailing = b""
-        self._steps = self._run()
-        self._started = False
-
-    def step(self, received: bytes) -> Send | Receive | Done[CoverResult]:
-        """See ``qnet.wire.steps``."""
-        try:
-            if not self._started:
-                self._started = True
-                return next(self._steps)
-            return self._steps.send(received)
-        except StopIteration as stop:
-            return Done(stop.value, self._trailing)
 
     def _run(self) -> Generator[Send | Receive, bytes, CoverResult]:
         received = b""
@@ -80,5 +68,5 @@ class CoverClient:
         noise.use_psk(opened.shares.mlkem_decapsulate(ciphertext))
         exchange.third(noise.write(self._first))
         yield Send(exchange.take_output())
-        self._trailing = exchange.trailing
+        self.trailing = exchange.trailing
         return CoverResult(noise.keys(), exchange.alert())

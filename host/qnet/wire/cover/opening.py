@@ -19,7 +19,7 @@ from qnet.wire.cover.appearance import Appearance
 from qnet.wire.cover.auth import VERSION, CoverKeys, Credential
 from qnet.wire.cover.inner import PeerKeys, digest
 from qnet.wire.errors import RemoteError
-from qnet.wire.steps import Done, Entropy, Receive, Send
+from qnet.wire.steps import Conversation, Done, Entropy, Receive, Send
 from qnet.wire.tls.client import TlsClient
 from qnet.wire.tls.errors import TlsError
 from qnet.wire.tls.keyshare import KeyShares
@@ -55,10 +55,11 @@ class Opened:
     server_digest: bytes
 
 
-class CoverOpening:
+class CoverOpening(Conversation[Opened]):
     """``Handshake[Opened]``. ``now``: unix seconds."""
 
     def __init__(self, peer: PeerKeys, guise: Guise, entropy: Entropy, now: float) -> None:
+        super().__init__()
         self._server_name = peer.server_name
         self._look = guise.look
         draft = guise.template.build(peer.server_name, entropy)
@@ -69,19 +70,6 @@ class CoverOpening:
         self._shares = draft.keys
         self._tls = TlsClient(draft, guise.verifier, entropy, self._keys.mark)
         self._sent = bytearray()
-        self._trailing = b""
-        self._steps = self._run()
-        self._started = False
-
-    def step(self, received: bytes) -> Send | Receive | Done[Opened]:
-        """See ``qnet.wire.steps``; raises ``TlsError`` or ``UnprovenPeerError``."""
-        try:
-            if not self._started:
-                self._started = True
-                return next(self._steps)
-            return self._steps.send(received)
-        except StopIteration as stop:
-            return Done(stop.value, self._trailing)
 
     def _run(self) -> Generator[Send | Receive, bytes, Opened]:
         session = yield from self._handshake()
@@ -106,7 +94,7 @@ class CoverOpening:
                     yield Send(alert)
                 raise
             if isinstance(step, Done):
-                self._trailing = step.trailing
+                self.trailing = step.trailing
                 return step.result
             if isinstance(step, Send):
                 self._sent += step.data
