@@ -112,7 +112,7 @@ def test_by_keyboard_alone(desk: Desk) -> None:
 def test_import_and_export(desk: Desk, tmp_path: Path) -> None:
     options = desk.options
     options.choose_file("list.txt", b"[AutoProxy 0.2.9]\n||a.example^\n<b>bold</b>\n/(x*)*/\n@@||b.example\n")
-    assert "Rules found: 2. Remarks: 2." in options.text("import-report")
+    assert "Rules found: 2, of them direct: 0. Remarks: 2." in options.text("import-report")
     assert "<b>bold</b>" in options.text("import-warnings")
     assert not options.page.locator("#import-warnings b").count()
     options.page.locator("#import-append").click()

@@ -32,6 +32,7 @@ PACKAGES = {
     "nginx": "nginx-light",
     "node": "nodejs",
     "openssl": "openssl",
+    "redis-server": "redis-server",
     "ss-server": "shadowsocks-libev",
     "tshark": "tshark",
 }
@@ -61,7 +62,7 @@ LINT = [
 ]
 TYPES = [Stage("types", ["mypy"])]
 DEMO_PROGRAMS = ("chromium", "nginx", "openssl", "tshark")
-TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "node")
+TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "node", "redis-server")
 
 VERBS = {
     "demo": Verb("show the product at work", [Stage("demo", ["python", "tools/demo.py"], False)], DEMO_PROGRAMS),

@@ -233,9 +233,10 @@ export interface VerdictInfo {
   unmet?: boolean;
 }
 
-/** What a file gave: how many rules, how much trouble, and the first hundred warnings. */
+/** What a file gave: how many rules, how many of them `direct`, how much trouble, the first hundred warnings. */
 export interface ImportReport {
   rules: number;
+  direct: number;
   trouble: number;
   warnings: string[];
   default?: RuleAction | null;

@@ -225,7 +225,8 @@ async function tryImport(file) {
 async function report() {
   const found = await rules.import({ action: element("import-action").value, trial: true });
   element("import-report").hidden = false;
-  element("import-found").textContent = text("import_found", [number(found.rules), number(found.trouble)]);
+  element("import-found").textContent = text("import_found", [found.rules, found.direct, found.trouble].map(number));
+  element("import-default").hidden = found.default !== "direct";
   const lines = found.warnings.map((warning) => Object.assign(document.createElement("li"), { textContent: warning }));
   element("import-warnings").replaceChildren(...lines);
   for (const id of ["import-append", "import-replace"]) element(id).disabled = found.rules === 0;

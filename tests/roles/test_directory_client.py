@@ -97,12 +97,12 @@ async def test_a_peer_that_one_of_three_lists_is_not_believed(tmp_path: Path) ->
 
 
 async def test_directories_may_know_different_descriptors_of_a_peer(tmp_path: Path) -> None:
-    mesh = Mesh(3, tmp_path)
-    relay = mesh.register(Peer(), mesh.directories[0])
-    mesh.clock.now += 5
-    mesh.register(relay, mesh.directories[1])
-    async with mesh.serve():
-        for _ in range(4):  # in any order
+    for _ in range(5):  # with other keys, the directories come in another order
+        mesh = Mesh(3, tmp_path)
+        relay = mesh.register(Peer(), mesh.directories[0])
+        mesh.clock.now += 5
+        mesh.register(relay, mesh.directories[1])
+        async with mesh.serve():
             (found,) = (await mesh.client().discover()).peers
             assert found.descriptor.issued == NOW + 5
 

@@ -16,7 +16,7 @@ from qnet.wire.messages import Hop, Rule, RuleAction, RuleKind
 
 TUNNEL, DIRECT, BLOCK = RuleAction
 NL, DE = Hop(nickname="a", country="NL", exit=True), Hop(nickname="b", country="DE", exit=True)
-CONNECT = b"CONNECT %s:443 HTTP/1.1\r\n\r\n"
+CONNECT = b"CONNECT %b:443 HTTP/1.1\r\nHost: %b:443\r\n\r\n"
 
 
 def rule(pattern: str, action: RuleAction, **fields: Any) -> Rule:
@@ -35,6 +35,9 @@ class Stream(asyncio.Protocol):
 
     def give_up(self, code: object) -> None:
         self.ended = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
@@ -80,7 +83,7 @@ async def serving(tunnel: OneHop, rules: Rules) -> AsyncIterator[tuple[Proxy, in
 
 async def ask(port: int, host: str) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(CONNECT % host.encode())
+    writer.write(CONNECT % (host.encode(), host.encode()))
     answer = await reader.readuntil(b"\r\n\r\n")
     await close(writer)
     return answer.split(b"\r\n")[0]
@@ -122,7 +125,7 @@ async def test_open_connections_end_when_a_rule_comes_to_block_them() -> None:
         pairs = []
         for host in ("bad.test", "good.test"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(CONNECT % host.encode())
+            writer.write(CONNECT % (host.encode(), host.encode()))
             assert b"200" in await reader.readuntil(b"\r\n\r\n")
             pairs.append((reader, writer))
         rules.rules = ruleset(rule("bad.test", BLOCK))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from qnet.mesh.exit_policy import ExitPolicy
@@ -17,11 +18,13 @@ from qnet.net.client_link import Disguise, connect
 from qnet.net.link import Link
 from qnet.net.peer_link import PeerConnection
 from qnet.roles.exit import Exit
+from qnet.roles.relay import Relay
+from qnet.roles.services import Services
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.inner import PeerKeys
 from qnet.wire.cover.peer import PeerConfig
 from qnet.wire.cover.replay import ReplayCache
-from qnet.wire.descriptor import Descriptor, peer_id
+from qnet.wire.descriptor import Descriptor, peer_id, sign
 from qnet.wire.scratch import Scratch
 from tests.support.cover_pair import NAME, authority, template
 from tests.support.links import Owner, allowing
@@ -40,7 +43,7 @@ class Peer:
     """A listening peer. ``made``: every connection it took."""
 
     port: int
-    identity: bytes
+    identity: Ed25519PrivateKey
     keys: PeerKeys
     exit: Exit
     made: list[PeerConnection] = field(default_factory=list)
@@ -50,7 +53,7 @@ class Peer:
         """What clients know of it, unsigned."""
         now, keys = int(time.time()), self.keys
         fields = {
-            "identity": self.identity,
+            "identity": self.identity.public_key().public_bytes_raw(),
             "noise": keys.noise,
             "cover": keys.cover,
             "cover_secret": keys.cover_secret,
@@ -64,6 +67,10 @@ class Peer:
         }
         return Descriptor(**fields | changes)
 
+    def signed(self, **changes: Any) -> bytes:
+        """The same as a relay is given it."""
+        return sign(self.descriptor(**changes), self.identity)
+
     async def connect(self, **changes: object) -> Link:
         keys = replace(self.keys, **changes)  # type: ignore[arg-type]
         link = await connect(("127.0.0.1", self.port), keys, disguise(), Scratch(), self.owner)
@@ -72,10 +79,13 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(decoy: int, *, quiet_after: int = QUIET, exit_port: int = 1) -> AsyncIterator[Peer]:
-    identity, noise, cover = os.urandom(32), X25519PrivateKey.generate(), X25519PrivateKey.generate()
+async def peer(
+    decoy: int, *, quiet_after: int = QUIET, exit_port: int = 1, relay: Relay | None = None
+) -> AsyncIterator[Peer]:
+    """``relay``: what it does besides being an exit for ``exit_port`` of this computer."""
+    identity, noise, cover = Ed25519PrivateKey.generate(), X25519PrivateKey.generate(), X25519PrivateKey.generate()
     config = PeerConfig(
-        peer_id=peer_id(identity),
+        peer_id=peer_id(identity.public_key().public_bytes_raw()),
         noise_private=noise.private_bytes_raw(),
         noise_public=noise.public_key().public_bytes_raw(),
         cover=(cover,),
@@ -88,8 +98,10 @@ async def peer(decoy: int, *, quiet_after: int = QUIET, exit_port: int = 1) -> A
     )
     exit_role, replay, scratch = Exit(ExitPolicy(frozenset(), allowing(exit_port)), 1000), ReplayCache(0), Scratch()
 
+    services = Services(exit_role, relay)
+
     def accept() -> asyncio.BaseProtocol:
-        made.made.append(PeerConnection(config, ("127.0.0.1", decoy), replay, scratch, exit_role))
+        made.made.append(PeerConnection(config, ("127.0.0.1", decoy), replay, scratch, services))
         return made.made[-1].client
 
     server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)

@@ -119,6 +119,8 @@ class StatusServer(uvicorn.Server):
                 access_log=False,
                 lifespan="off",
                 server_header=False,
+                # A local program could otherwise say that it speaks for another address.
+                proxy_headers=False,
                 date_header=False,
                 h11_max_incomplete_event_size=16 * 1024,
                 limit_concurrency=64,

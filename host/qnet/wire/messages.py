@@ -320,9 +320,10 @@ class VerdictInfo(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class ImportReport(msgspec.Struct, kw_only=True, frozen=True):
-    """What a file gave: how many rules, how much trouble, and the first hundred warnings."""
+    """What a file gave: how many rules, how many of them ``direct``, how much trouble, the first hundred warnings."""
 
     rules: int
+    direct: int
     trouble: int
     warnings: list[str]
     default: RuleAction | None = None

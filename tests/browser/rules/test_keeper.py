@@ -74,7 +74,8 @@ def test_restoring(keeper: RuleKeeper) -> None:
 def test_a_trial_reports_and_changes_nothing(keeper: RuleKeeper) -> None:
     before = keeper.page()
     report = keeper.take("new.test\nbad name\n", ImportRules(id=0, base=1, trial=True))
-    assert (report.rules, report.trouble) == (1, 1)
+    assert (report.rules, report.direct, report.trouble) == (1, 0, 1)
+    assert keeper.take("a.test\nb.test", ImportRules(id=0, base=1, action=DIRECT, trial=True)).direct == 2
     assert keeper.page() == before
 
 

@@ -22,6 +22,7 @@ from qnet.wire.messages import (
     ImportReport,
     ImportRules,
     Rule,
+    RuleAction,
     RulesPage,
     rule_size,
 )
@@ -119,7 +120,11 @@ class RuleKeeper:
             default = found.default if request.replace and found.default else document.default
             self._replace(msgspec.structs.replace(document, rules=rules, default=default), request.base)
         return ImportReport(
-            rules=len(found.rules), trouble=found.trouble, warnings=found.warnings, default=found.default
+            rules=len(found.rules),
+            direct=sum(rule.action is RuleAction.DIRECT for rule in found.rules),
+            trouble=found.trouble,
+            warnings=found.warnings,
+            default=found.default,
         )
 
     def _replace(self, document: Document, base: int) -> None:

@@ -1,0 +1,210 @@
+"""Circuits that go on: two peers in this event loop in front of a real decoy, and relays that refuse or lie."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qnet.mesh.exit_policy import ExitPolicy, parse_allowance
+from qnet.net.channel import Channel
+from qnet.net.circuit import ExtendError, extend, finish
+from qnet.net.client_link import peer_keys
+from qnet.net.link import Link
+from qnet.net.next_hop import NextHop
+from qnet.roles.relay import Relay
+from qnet.wire.errors import RemoteError
+from qnet.wire.events import Extended
+from qnet.wire.frames import Reset
+from tests.support.cover_pair import NAME, authority
+from tests.support.links import CIRCUIT, attach, silent_listener, site, until
+from tests.support.peers import Peer, disguise, gone, peer
+from tests.support.tls_servers import free_port, nginx
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def decoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    folder: Path = tmp_path_factory.mktemp("decoy")
+    with nginx(folder, authority().issue(NAME)) as port:
+        yield port
+
+
+def local_relay() -> Relay:
+    """Dials any port of this computer, and nothing else is there to be dialled."""
+    return Relay(ExitPolicy(range(1, 65536), (parse_allowance("127.0.0.0/8:*"),)), disguise())
+
+
+@dataclass
+class Two:
+    """``link``: the client's with the first peer. ``port``: a site that echoes, which the second may reach."""
+
+    first: Peer
+    second: Peer
+    link: Link
+    port: int
+
+    async def extended(self, **changes: object) -> Channel:
+        descriptor = self.second.descriptor(**changes)
+        return await extend(self.link.channel, self.second.signed(**changes), peer_keys(descriptor))
+
+    def next_hops(self) -> list[NextHop]:
+        relayed = self.first.made[0]._link
+        assert relayed is not None
+        return [handler for handler in relayed.channel.circuits.values() if isinstance(handler, NextHop)]
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()
+
+
+@asynccontextmanager
+async def two(decoy: int, relay: Relay | None = None) -> AsyncIterator[Two]:
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(site(echo))
+        first = await stack.enter_async_context(peer(decoy, relay=relay or local_relay()))
+        second = await stack.enter_async_context(peer(decoy, exit_port=port))
+        link = await first.connect()
+        link.channel.session.close_circuit(CIRCUIT, Reset.CLOSED)
+        link.flush()
+        try:
+            yield Two(first, second, link, port)
+        finally:
+            link.close("the test is over")
+            await asyncio.sleep(0.02)
+
+
+async def test_a_stream_through_a_relay_and_its_end(decoy: int) -> None:
+    async with two(decoy) as made:
+        channel = finish(await made.extended())
+        stream = channel.open(CIRCUIT, "127.0.0.1", made.port)
+        reader, writer = await attach(stream)
+        content = os.urandom(3_000_000)
+        writer.write(content)
+        assert await reader.readexactly(len(content)) == content
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+        await until(lambda: channel.streams == 0)
+        assert len(made.next_hops()) == 1
+        made.link.close("done")
+        await until(lambda: gone(made.first.made[0].client) and gone(made.second.made[0].client))
+        assert made.next_hops() == []
+
+
+async def test_the_second_peer_sees_the_relay_and_not_the_client(decoy: int) -> None:
+    async with two(decoy) as made:
+        await made.extended()
+        assert made.link._transport is not None
+        own = made.link._transport.get_extra_info("sockname")
+        seen = made.second.made[0].client.transport
+        assert seen is not None and seen.get_extra_info("peername") != own
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda made: {"addresses": (f"127.0.0.1:{free_port()}",)}, Reset.UNREACHABLE),
+        (lambda made: {"addresses": ("10.0.0.1:443",)}, Reset.POLICY),
+        (lambda made: {"addresses": ("no-such-name.invalid:443",)}, Reset.POLICY),
+        (lambda made: {"expires": int(time.time()) - 1}, Reset.PROTOCOL),
+        (lambda made: {"issued": int(time.time()) + 500}, Reset.PROTOCOL),
+        (lambda made: {"decoy": "other.test"}, Reset.PROTOCOL),
+        (lambda made: {"cover_secret": bytes(32)}, Reset.PROTOCOL),
+    ],
+    ids=[
+        "nobody there",
+        "private address",
+        "unknown name",
+        "expired",
+        "from the future",
+        "wrong decoy",
+        "wrong secret",
+    ],
+)
+async def test_what_cannot_be_done_has_a_reason(decoy: int, change: Callable[[Two], dict], code: Reset) -> None:
+    async with two(decoy) as made:
+        with pytest.raises(ExtendError) as caught:
+            await made.extended(**change(made))
+        assert caught.value.reset is code
+        assert made.next_hops() == []
+        assert not made.link.closed, "another circuit may be tried on the same link"
+
+
+async def test_a_forged_descriptor_is_not_dialled(decoy: int) -> None:
+    async with two(decoy) as made:
+        forged = bytearray(made.second.signed())
+        forged[-1] ^= 1
+        with pytest.raises(ExtendError, match="PROTOCOL"):
+            await extend(made.link.channel, bytes(forged), peer_keys(made.second.descriptor()))
+        assert made.second.made == []
+
+
+async def test_an_exit_by_itself_does_not_relay(decoy: int) -> None:
+    async with peer(decoy) as only, peer(decoy) as other:
+        link = await only.connect()
+        link.channel.session.close_circuit(CIRCUIT, Reset.CLOSED)
+        with pytest.raises(ExtendError, match="POLICY"):
+            await extend(link.channel, other.signed(), peer_keys(other.descriptor()))
+        link.close("done")
+
+
+async def test_another_identity_than_the_descriptors_never_completes(decoy: int) -> None:
+    """The relay may connect us to whom it likes; only the peer of the descriptor can answer."""
+    async with two(decoy) as made, peer(decoy) as third:
+        with pytest.raises(RemoteError):
+            await extend(made.link.channel, third.signed(), peer_keys(made.second.descriptor()))
+
+
+async def test_a_relay_that_lies_about_the_cover_only_fails(decoy: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Extended.__init__
+
+    def lie(self: Extended, circuit: int, client_digest: bytes, server_digest: bytes) -> None:
+        real(self, circuit, b"x" * 32, server_digest)
+
+    async with two(decoy) as made:
+        monkeypatch.setattr(Extended, "__init__", lie)
+        with pytest.raises(RemoteError):
+            async with asyncio.timeout(10):
+                await made.extended()
+
+
+async def test_a_next_hop_that_dies_ends_the_link_with_its_streams(decoy: int) -> None:
+    async with two(decoy) as made:
+        channel = finish(await made.extended())
+        stream = channel.open(CIRCUIT, "127.0.0.1", made.port)
+        reader, writer = await attach(stream)
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+        transport = made.second.made[0].client.transport
+        assert transport is not None
+        transport.abort()
+        await until(lambda: made.link.closed)
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+
+async def test_a_client_that_leaves_while_its_circuit_is_made_leaves_nothing(decoy: int) -> None:
+    async with two(decoy) as made:
+        with silent_listener() as port:
+            task = asyncio.create_task(made.extended(addresses=(f"127.0.0.1:{port}",)))
+            await asyncio.sleep(0.2)
+            made.link.close("enough")
+            with pytest.raises(RemoteError):
+                await task
+        await until(lambda: gone(made.first.made[0].client))
+        assert made.next_hops() == []
