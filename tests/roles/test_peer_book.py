@@ -46,6 +46,17 @@ def test_joining_twice_keeps_one_private_file(book: PeerBook, tmp_path: Path) ->
     assert book.peers(NOW) == [joined]
 
 
+def test_an_older_descriptor_does_not_replace_a_newer_one(book: PeerBook, tmp_path: Path) -> None:
+    source = tmp_path / "invitation"
+    identity = Ed25519PrivateKey.generate()
+    source.write_bytes(signed(identity, issued=NOW))
+    joined = book.join(source, NOW)
+    source.write_bytes(signed(identity, issued=NOW - 5))
+    with pytest.raises(JoinError, match="older"):
+        book.join(source, NOW)
+    assert book.peers(NOW) == [joined]
+
+
 def test_what_cannot_be_used_is_passed_over_and_kept(book: PeerBook) -> None:
     book.folder.mkdir(parents=True)
     good = signed()

@@ -1,6 +1,7 @@
 """The one place where modes exist: a table, and the assembly of roles that it asks for."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from qnet.settings import Folders, Settings
@@ -22,13 +23,13 @@ class ExportError(LocalError):
     exit_code = 73
 
 
-def run(settings: Settings, folders: Folders, *, connect: bool) -> None:
-    """Run the helper until it is stopped; raises ``LocalError`` when it cannot start."""
+def run(settings: Settings, folders: Folders, *, connect: bool, ready: Callable[[], None]) -> None:
+    """Run the helper until it is stopped; raises ``LocalError`` when it cannot start. ``ready``: called when it has."""
     import anyio
 
     from qnet.app.helper import Helper
 
-    anyio.run(Helper(settings, folders, connect=connect).run)
+    anyio.run(Helper(settings, folders, connect=connect, ready=ready).run)
 
 
 def join(folders: Folders, source: Path) -> Descriptor:

@@ -53,10 +53,13 @@ LEGAL_NOTICE = (
 class Helper:
     """One helper process."""
 
-    def __init__(self, settings: Settings, folders: Folders, *, connect: bool) -> None:
+    def __init__(
+        self, settings: Settings, folders: Folders, *, connect: bool, ready: Callable[[], None] = lambda: None
+    ) -> None:
         self._settings = settings
         self._folders = folders
         self._connect = connect
+        self._ready = ready
         self._scratch = Scratch()
         self._stop = anyio.Event()
         self._started = time.time()
@@ -98,6 +101,7 @@ class Helper:
                     if self._connect:
                         tunnel.lease("command line")
                 _log.info("ready as %s", self._settings.mode)
+                self._ready()
                 group.start_soon(_serve_status, self.status, status_socket)
                 await self._stop.wait()
                 group.cancel_scope.cancel()

@@ -84,7 +84,14 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
     settings = load_settings(folders, os.environ, given)
     from qnet import app
 
-    app.run(settings, folders, connect="connect" in options)
+    def ready() -> None:
+        print(f"QNet runs as {settings.mode}. See it with: qnet status. End it with: qnet stop, or Ctrl-C.")
+        if settings.mode == "client" and settings.socks_port:
+            print(f"Proxy for programs: 127.0.0.1:{settings.socks_port} (SOCKS5 and HTTP).")
+        if settings.status_port:
+            print(f"Status page: http://127.0.0.1:{settings.status_port}/", flush=True)
+
+    app.run(settings, folders, connect="connect" in options, ready=ready)
     return 0
 
 

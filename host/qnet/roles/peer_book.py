@@ -50,14 +50,25 @@ class PeerBook:
             raise JoinError(f"{source} has expired", "ask for a new one, and check this computer's clock") from None
         except RemoteError as error:
             raise JoinError(f"{source} is not a QNet descriptor ({error})", "ask for it again") from None
+        path = self.folder / f"{descriptor.peer_id.hex()[:32]}{SUFFIX}"
+        if _issued(path, now) > descriptor.issued:
+            raise JoinError(f"{source} is older than what is known of this peer", "nothing needs to be done")
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace_file(self.folder / f"{descriptor.peer_id.hex()[:32]}{SUFFIX}", data)
+            replace_file(path, data)
         except OSError as error:
             raise JoinError(
                 f"{self.folder} cannot be written ({error.strerror})", "check its owner and space"
             ) from None
         return descriptor
+
+
+def _issued(path: Path, now: float) -> int:
+    """When the descriptor in ``path`` was issued; 0 if there is none that can be used."""
+    try:
+        return verify(_read(path), now).issued
+    except (RemoteError, OSError):
+        return 0
 
 
 def _read(path: Path) -> bytes:
