@@ -6,7 +6,7 @@ import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,7 +78,7 @@ def started(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> list[tu
     """What the helper is started with, instead of starting it."""
     calls: list[tuple[Settings, bool]] = []
 
-    def run(settings: Settings, folders: Folders, *, connect: bool) -> None:
+    def run(settings: Settings, folders: Folders, *, connect: bool, ready: Callable[[], None]) -> None:
         calls.append((settings, connect))
 
     monkeypatch.setattr(app, "run", run, raising=False)
