@@ -40,6 +40,10 @@ class Popup:
         """All visible words, or those of one part: title, text, held, command, error, facts, press, …"""
         return self.page.locator(f"#{part}" if part else "body").inner_text()
 
+    def wait_shown(self, part: str, shown: bool) -> None:
+        """Wait until a part is there, or is not."""
+        expect(self.page.locator(f"#{part}")).to_be_visible(visible=shown, timeout=TIMEOUT)
+
     def shows(self, part: str) -> bool:
         """Whether the part is visible."""
         return self.page.locator(f"#{part}").is_visible()

@@ -175,7 +175,7 @@ def test_one_click_in_the_popup(lab: Lab) -> None:
         popup.choose(choice)
         popup.wait_for_text("site-verdict", verdict)
         assert "Rule 1 decides: domain" in popup.text("site-why")
-        assert popup.shows("site-warning") == (choice == "direct")
+        popup.wait_shown("site-warning", choice == "direct")
         lab.wait_for_rules()
         assert lab.goes("a.site.test") == choice
     popup.choose("direct")
