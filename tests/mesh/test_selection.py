@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.mesh.selection import REST_SECONDS, Failure, backoff, order_exits
+from qnet.mesh.selection import REST_SECONDS, Failure, backoff, order_peers, usable
 from qnet.wire.descriptor import Descriptor
 
 NOW = 1_800_000_000.0
@@ -20,7 +20,7 @@ def peer(
 
 
 def order(peers: list[Descriptor], failures: dict[bytes, Failure] | None = None, seed: int = 0) -> list[Descriptor]:
-    return order_exits(peers, failures or {}, unix_now=NOW, now=1000.0, rng=random.Random(seed))
+    return order_peers(usable(peers, 1, NOW), failures or {}, now=1000.0, rng=random.Random(seed))
 
 
 def test_only_exits_that_are_valid_now() -> None:

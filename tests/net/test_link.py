@@ -17,7 +17,7 @@ from qnet.net.link import LINK_WRITE_HIGH
 from qnet.wire.frames import Reset
 from qnet.wire.scratch import BULK
 from qnet.wire.streams import INITIAL_WINDOW
-from tests.support.links import CIRCUIT, Pair, allowing, attach, link_pair, site, until
+from tests.support.links import CIRCUIT, Pair, allowing, attach, echo, link_pair, site, until
 
 pytestmark = pytest.mark.anyio
 MB = 1_000_000
@@ -26,13 +26,6 @@ MB = 1_000_000
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1 << 16):
-        writer.write(data)
-        await writer.drain()
-    writer.write_eof()
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

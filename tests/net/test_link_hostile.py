@@ -16,7 +16,7 @@ from qnet.wire.channel import record
 from qnet.wire.frames import Frame, Reset
 from qnet.wire.scratch import BULK
 from qnet.wire.streams import MAX_STREAMS
-from tests.support.links import CIRCUIT, Pair, allowing, attach, link_pair, silent_listener, site, until
+from tests.support.links import CIRCUIT, Pair, allowing, attach, echo, link_pair, silent_listener, site, until
 
 pytestmark = pytest.mark.anyio
 MB = 1_000_000
@@ -25,13 +25,6 @@ MB = 1_000_000
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1 << 16):
-        writer.write(data)
-        await writer.drain()
-    writer.write_eof()
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

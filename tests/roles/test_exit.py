@@ -105,6 +105,6 @@ async def test_closing_ends_every_link_and_attempt() -> None:
         async with link_pair(ExitPolicy(frozenset(), allowing(port))) as pair:
             stream = pair.client.open(CIRCUIT, "127.0.0.1", port)
             await until(lambda: pair.exit._tasks)
-            pair.exit.close()
+            pair.services.close()
             assert await stream.opened is Reset.LINK_LOST
             await until(lambda: not pair.exit._tasks and not pair.exit._links)

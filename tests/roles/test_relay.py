@@ -21,7 +21,7 @@ from qnet.wire.errors import RemoteError
 from qnet.wire.events import Extended
 from qnet.wire.frames import Reset
 from tests.support.cover_pair import NAME, authority
-from tests.support.links import CIRCUIT, attach, silent_listener, site, until
+from tests.support.links import CIRCUIT, attach, echo, silent_listener, site, until
 from tests.support.peers import Peer, disguise, gone, peer
 from tests.support.tls_servers import free_port, nginx
 
@@ -62,13 +62,6 @@ class Two:
         relayed = self.first.made[0]._link
         assert relayed is not None
         return [handler for handler in relayed.channel.circuits.values() if isinstance(handler, NextHop)]
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1 << 16):
-        writer.write(data)
-        await writer.drain()
-    writer.write_eof()
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from qnet.net.channel import Channel
 from qnet.net.link import Link
 from qnet.net.stream import StreamSocket
 from qnet.roles.exit import Exit
+from qnet.roles.services import Services
 from qnet.wire.events import Extend, StreamOpen
 from qnet.wire.link import LinkSession
 from qnet.wire.noise import TransportKeys
@@ -54,12 +55,14 @@ class Owner:
 
 @dataclass
 class Pair:
-    """``client`` and ``peer``: the channels at the two ends of one link. ``exit``: who owns the peer's end."""
+    """``client`` and ``peer``: the channels at the two ends of one link. ``services``: who owns the
+    peer's end, with ``exit`` behind it."""
 
     client: Channel
     peer: Channel
     owner: Owner
     exit: Exit
+    services: Services
 
     async def application(self, port: int, host: str = "127.0.0.1") -> tuple[Streams, StreamSocket]:
         """An application whose socket is handed to a new stream; gives the application's own end."""
@@ -80,10 +83,11 @@ async def link_pair(policy: ExitPolicy, max_connections: int = 1000) -> AsyncIte
     loop = asyncio.get_running_loop()
     near, far = tcp_pair()
     owner, exit_role = Owner(), Exit(policy, max_connections)
+    services = Services(exit_role, None)
     links = []
     for raw, keys, initiator, who in (
         (near, TransportKeys(one, two, b""), True, owner),
-        (far, TransportKeys(two, one, b""), False, exit_role),
+        (far, TransportKeys(two, one, b""), False, services),
     ):
         transport, _ = await loop.create_connection(asyncio.Protocol, sock=raw)
         scratch = Scratch()
@@ -93,7 +97,7 @@ async def link_pair(policy: ExitPolicy, max_connections: int = 1000) -> AsyncIte
     client, peer = (link.channel for link in links)
     client.session.open_circuit(CIRCUIT)
     try:
-        yield Pair(client, peer, owner, exit_role)
+        yield Pair(client, peer, owner, exit_role, services)
     finally:
         for link in links:
             link.close("the test is over")
@@ -123,6 +127,13 @@ async def site(serve: Serve) -> AsyncIterator[int]:
         for writer in list(connections):
             writer.transport.abort()
         await asyncio.sleep(0.02)
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()
 
 
 @contextmanager

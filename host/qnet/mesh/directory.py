@@ -103,7 +103,6 @@ class Directory:
     def __init__(self, policy: Policy, secret: bytes) -> None:
         self.policy = policy
         self.entries: dict[bytes, Entry] = {}
-        self.revision = 0
         """Changes with the list."""
         self._buckets = Buckets(secret)
         self._endorsed: Counter[bytes] = Counter()
@@ -221,7 +220,6 @@ class Directory:
         if not entry.listed and entry.is_live(now):
             entry.listed = True
             self._listed += 1
-            self.revision += 1
             if not entry.descriptor.invite_only:
                 self._buckets.add(entry.descriptor)
 
@@ -229,7 +227,6 @@ class Directory:
         if entry.listed:
             entry.listed = False
             self._listed -= 1
-            self.revision += 1
             if not entry.descriptor.invite_only:
                 self._buckets.remove(entry.descriptor)
 

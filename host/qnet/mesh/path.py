@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
-from qnet.mesh.selection import Failure, RandomSource, is_resting
+from qnet.mesh.selection import Failure, RandomSource, is_resting, order_peers
 from qnet.wire.descriptor import Descriptor
 
 MAX_PATHS = 8
@@ -31,16 +31,11 @@ def paths(
 
     ``guard``: the id of the first hop used so far, kept unless it failed lately. Peers that did come last.
     """
-    fresh: list[Descriptor] = []
-    tired: list[Descriptor] = []
-    for peer in peers:
-        (tired if is_resting(peer, failures, now) else fresh).append(peer)
-    kept = guard if any(peer.peer_id == guard for peer in fresh) else None
+    known = list(peers)
+    kept = guard if any(peer.peer_id == guard and not is_resting(peer, failures, now) for peer in known) else None
     found: set[tuple[bytes, ...]] = set()
     for _ in range(4 * MAX_PATHS):
-        rng.shuffle(fresh)
-        rng.shuffle(tired)
-        path = _path(fresh + tired, hops, kept)
+        path = _path(order_peers(known, failures, now=now, rng=rng), hops, kept)
         if path is None:
             return
         key = tuple(peer.peer_id for peer in path)

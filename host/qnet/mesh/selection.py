@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from qnet.wire.descriptor import Descriptor
+from qnet.wire.signed import SKEW
 
 REST_SECONDS = 30.0
 """How long a peer that failed is tried last."""
@@ -26,20 +27,20 @@ class Failure:
     count: int
 
 
-def order_exits(
-    peers: Iterable[Descriptor], failures: Mapping[bytes, Failure], *, unix_now: float, now: float, rng: RandomSource
+def usable(peers: Iterable[Descriptor], hops: int, unix_now: float) -> list[Descriptor]:
+    """The peers that a route of ``hops`` can use now: those that are valid, for one hop only the exits among them."""
+    return [
+        peer for peer in peers if peer.issued - SKEW <= unix_now < peer.expires and (hops > 1 or "exit" in peer.roles)
+    ]
+
+
+def order_peers(
+    peers: Iterable[Descriptor], failures: Mapping[bytes, Failure], *, now: float, rng: RandomSource
 ) -> list[Descriptor]:
-    """The peers that can be a one-hop exit, in the order to try: fresh ones shuffled, then those that failed lately."""
-    eligible = [peer for peer in peers if "exit" in peer.roles and peer.issued - 120 <= unix_now < peer.expires]
-    rng.shuffle(eligible)
-
-    def resting(peer: Descriptor) -> tuple[bool, int]:
-        failure = failures.get(peer.peer_id)
-        if failure is None or now - failure.at > REST_SECONDS:
-            return (False, 0)
-        return (True, failure.count)
-
-    return sorted(eligible, key=resting)
+    """The order in which to try: fresh ones shuffled, then those that failed lately, the worse the later."""
+    ordered = list(peers)
+    rng.shuffle(ordered)
+    return sorted(ordered, key=lambda peer: failures[peer.peer_id].count if is_resting(peer, failures, now) else 0)
 
 
 def is_resting(peer: Descriptor, failures: Mapping[bytes, Failure], now: float) -> bool:

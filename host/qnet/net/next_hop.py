@@ -55,7 +55,7 @@ class NextHop(asyncio.BufferedProtocol):
             self._transport.write(records)
         waiting = self._transport.get_write_buffer_size()
         if waiting and TRANSPORT_KEEPS_VIEWS:
-            self._channel.scratch.renew_plain()
+            self._channel.scratch.renew_plain(self._channel.session.depth)
         if waiting > UPSTREAM_LIMIT:
             self._give_up(Reset.LIMIT)
 

@@ -120,7 +120,7 @@ class StreamSocket(asyncio.BufferedProtocol):
         assert self._transport is not None  # noqa: S101
         waiting = self._transport.get_write_buffer_size()
         if waiting and TRANSPORT_KEEPS_VIEWS:
-            self._channel.scratch.renew_plain()
+            self._channel.scratch.renew_plain(self._channel.session.depth)
         drained, self._undrained = self._undrained - waiting, waiting
         if drained:
             self._channel.session.consumed(self.circuit, self.stream, drained, self._channel.loop.time())

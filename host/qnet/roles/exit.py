@@ -8,7 +8,7 @@ from qnet.net.channel import Channel
 from qnet.net.dial import DialError, connect, own_among, resolve
 from qnet.net.link import Link
 from qnet.net.stream import StreamSocket
-from qnet.wire.events import Extend, StreamOpen
+from qnet.wire.events import StreamOpen
 from qnet.wire.frames import Reset
 from qnet.wire.messages import ExitCounts
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class Exit:
-    """``LinkOwner`` of a peer's links. ``max_connections``: streams that may be open or opening at once."""
+    """Opens streams for ``Services``. ``max_connections``: streams that may be open or opening at once."""
 
     def __init__(self, policy: ExitPolicy, max_connections: int) -> None:
         self._policy = policy
@@ -45,19 +45,10 @@ class Exit:
         # streams.
         socket.opened.add_done_callback(lambda _: task.cancel())
 
-    def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
-        """An exit by itself is a circuit's end."""
-        channel.close_circuit(event.circuit, Reset.POLICY)
-
     def link_closed(self, link: Link, reason: str) -> None:
         """The client is gone; its streams ended with it."""
         self._links.discard(link)
         _log.info("a tunnel ended: %s", reason)
-
-    def close(self) -> None:
-        """End every link: what was cut off ends with RST, not as if it had been complete."""
-        for link in list(self._links):
-            link.close("the exit ends")
 
     async def _connect(self, channel: Channel, socket: StreamSocket, host: str, port: int) -> None:
         try:

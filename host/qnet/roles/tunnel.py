@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from qnet.mesh.path import paths
-from qnet.mesh.selection import Failure, backoff
+from qnet.mesh.selection import Failure, backoff, usable
 from qnet.net.channel import Channel
 from qnet.net.circuit import ExtendError, extend, finish
 from qnet.net.client_link import (
@@ -38,7 +38,6 @@ from qnet.wire.errors import Place, RemoteError
 from qnet.wire.events import Extend, StreamOpen
 from qnet.wire.messages import ErrorInfo, Hop, State, Traffic
 from qnet.wire.scratch import Scratch
-from qnet.wire.signed import SKEW
 from qnet.wire.tls.errors import CertificateError
 
 IDLE_SECONDS = 60.0
@@ -260,13 +259,9 @@ class Tunnel:
         """The peers that can be used."""
         now = time.time()
         peers = await asyncio.to_thread(self._peers, now)
-        usable = [
-            peer
-            for peer in peers
-            if peer.issued - SKEW <= now < peer.expires and (self._hops > 1 or "exit" in peer.roles)
-        ]
-        self._peer_count = len(usable)
-        return usable
+        found = usable(peers, self._hops, now)
+        self._peer_count = len(found)
+        return found
 
     async def _attempt(self) -> Channel | None:
         """Try several routes, as long as somebody needs a tunnel."""

@@ -46,7 +46,7 @@ class Layer:
         self._scratch = scratch
         self._outer = outer
         self._outer_circuit = circuit
-        self._depth: int = 0 if outer is None else outer._depth + 1
+        self.depth: int = 0 if outer is None else outer.depth + 1
         self.max_plaintext: int = inner_limit(outer.max_plaintext) if outer else MAX_PLAINTEXT
         self._inner: dict[int, Layer] = {}
         self._extended: set[int] = set()
@@ -89,12 +89,6 @@ class Layer:
         self._carry = bytes(wire[position:end])
         return self.take_events()
 
-    def receive_records(self, records: memoryview, now: float) -> list[Event]:
-        """Whole records that were forwarded before this session was in place."""
-        for body in split_records(records):
-            self._open_inner(body, now)
-        return self.take_events()
-
     def take_events(self) -> list[Event]:
         """What the records mean that were opened since the last call."""
         self._settle()
@@ -121,13 +115,13 @@ class Layer:
         if self._closed:
             return
         owners = self._scratch.owners
-        before = owners[self._depth]
+        before = owners[self.depth]
         if before is not self:
             # Circuits share a buffer: whoever had it tells what it has, and this one goes on behind it.
             if isinstance(before, Layer):
                 before._settle()
                 self._free = before._free + HEADROOM
-            owners[self._depth] = self
+            owners[self.depth] = self
         try:
             self._open(body, now)
         except BadRecordError:
@@ -141,7 +135,7 @@ class Layer:
 
     def _open(self, body: memoryview, now: float) -> None:
         """Open one record behind the last; raises ``BadRecordError`` and changes nothing if it does not open."""
-        out, free = self._scratch.plain[self._depth], self._free
+        out, free = self._scratch.plain[self.depth], self._free
         start = free + _FORWARD_GAP if self._forwarding else free - HEADROOM
         saved = bytes(out[start:free])
         try:
@@ -173,7 +167,7 @@ class Layer:
 
     def _forward(self, circuit: int, start: int, size: int, saved: bytes) -> None:
         """Make the forwarded record at ``start`` part of a run of records that can be sent as it is."""
-        out, free = self._scratch.plain[self._depth], self._free
+        out, free = self._scratch.plain[self.depth], self._free
         body = size - FORWARD_HEADER.size
         if not self._forwarding:
             # It was opened over the end of a payload, as DATA would be: the first of a run moves behind it.
@@ -193,7 +187,7 @@ class Layer:
         """Tell of the payload or records opened so far."""
         (circuit, identifier), self._run = self._run, _NO_RUN
         self._forwarding = 0
-        view = self._scratch.plain[self._depth][self._run_start : self._free]
+        view = self._scratch.plain[self.depth][self._run_start : self._free]
         if circuit == 0:
             return
         if identifier == 0:
@@ -242,7 +236,7 @@ class Layer:
             length = self._sealer.seal_into(plaintext, out[RECORD_HEADER:])
             put_header(out, 0, length)
             return RECORD_HEADER + length
-        layer = self._scratch.layers[self._depth]
+        layer = self._scratch.layers[self.depth]
         FORWARD_HEADER.pack_into(layer, 0, Frame.FORWARD, self._outer_circuit)
         length = self._sealer.seal_into(plaintext, layer[FORWARD_HEADER.size :])
         return self._outer._seal(layer[: FORWARD_HEADER.size + length], out)

@@ -114,7 +114,6 @@ class LinkSession(Layer):
             case Frame.OPENED:
                 stream = self._stream(circuit, frames.parse_stream(body))
                 if stream is not None and self._initiator:
-                    stream.opened = True
                     events.append(StreamOpened(circuit, stream.id))
             case Frame.FIN:
                 stream = self._stream(circuit, frames.parse_stream(body))

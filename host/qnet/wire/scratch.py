@@ -30,12 +30,12 @@ class Scratch:
         self.payload = _buffer(HEADROOM + BULK)
         self.layers = [_buffer(RECORD_ROOM) for _ in range(MAX_HOPS)]
         self.owners: list[object] = [None] * MAX_HOPS
-        self.renew_plain()
+        self.plain = [_buffer(HEADROOM + len(self.wire)) for _ in range(MAX_HOPS)]
         self.renew_sealed()
 
-    def renew_plain(self) -> None:
-        """Fresh buffers for opened payload, when somebody kept a view of the last ones."""
-        self.plain = [_buffer(HEADROOM + len(self.wire)) for _ in range(MAX_HOPS)]
+    def renew_plain(self, depth: int) -> None:
+        """A fresh buffer for a layer's opened payload, when somebody kept a view of the last one."""
+        self.plain[depth] = _buffer(HEADROOM + len(self.wire))
 
     def renew_sealed(self) -> None:
         """A fresh buffer for sealed records, when somebody kept a view of the last one."""

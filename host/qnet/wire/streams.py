@@ -11,7 +11,6 @@ Only credit stops a sender. The receiver grants what its sink has taken, and wid
 half of it within two round trips, as far as the circuit's budget allows: Σ windows ≤ budget, floor = initial window.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from qnet.wire.frames import MAX_WINDOW, FrameError
@@ -35,7 +34,6 @@ class Stream:
     receivable: int = INITIAL_WINDOW
     unacknowledged: int = 0
     granted_at: float = 0.0
-    opened: bool = False
     sent_fin: bool = False
     received_fin: bool = False
 
@@ -57,9 +55,6 @@ class Streams:
 
     def __len__(self) -> int:
         return len(self._streams)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(list(self._streams))
 
     def get(self, stream: int) -> Stream | None:
         return self._streams.get(stream)
