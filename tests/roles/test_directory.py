@@ -87,7 +87,8 @@ async def test_refusals_have_their_codes(running: Running) -> None:
     peer = Peer()
     first, old = peer.heartbeat(), peer.descriptor(NOW - 9)
     await running.register(peer, beat=first)
-    forged = peer.descriptor()[:-1] + b"\0"
+    good = peer.descriptor()
+    forged = good[:-1] + bytes([good[-1] ^ 1])
     cases = [
         ({"beat": first, "descriptor": None}, 409, "replayed"),
         ({"descriptor": old}, 409, "older"),
