@@ -235,7 +235,7 @@ def test_bad_headers_are_bad_records_at_once(pair: Pair, header: bytes) -> None:
 def frame_junk() -> st.SearchStrategy[bytes]:
     row = st.builds(
         lambda kind, circuit, body: frames.HEADER.pack(kind, circuit, len(body)) + body,
-        st.sampled_from([*set(Frame) - {Frame.REKEY}, 77]),  # REKEY would change the key of what follows
+        st.sampled_from([*Frame, 77]),
         st.integers(0, 2),
         st.one_of(st.binary(max_size=12), st.builds(lambda b: b"\0\0\0\1" + b, st.binary(max_size=20))),
     )
@@ -255,6 +255,8 @@ def test_authentic_junk_breaks_the_link_or_means_something(rows: list[bytes], to
             assert not isinstance(event, BadRecord)
             if isinstance(event, Broken):
                 return
+        if receiver._opener._key != sender._sealer._key:
+            return  # a REKEY lay in the junk: what follows is not for this key
 
 
 @given(st.binary(min_size=1, max_size=400))
