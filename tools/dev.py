@@ -29,6 +29,7 @@ PACKAGES = {
     "curl": "curl",
     "firefox-esr": "firefox-esr",
     "git": "git",
+    "ip": "iproute2",
     "nginx": "nginx-light",
     "node": "nodejs",
     "openssl": "openssl",
@@ -62,7 +63,7 @@ LINT = [
 ]
 TYPES = [Stage("types", ["mypy"])]
 DEMO_PROGRAMS = ("chromium", "nginx", "openssl", "tshark")
-TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "node", "redis-server")
+TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "ip", "node", "redis-server")
 
 VERBS = {
     "demo": Verb("show the product at work", [Stage("demo", ["python", "tools/demo.py"], False)], DEMO_PROGRAMS),

@@ -18,13 +18,14 @@ START_SECONDS = 20.0
 
 @dataclass(slots=True)
 class Node:
-    """One helper process; ``home`` is its QNET_HOME."""
+    """One helper process; ``home`` is its QNET_HOME, ``inside`` what leads to its network namespace."""
 
     home: Path
     arguments: list[str]
     process: subprocess.Popen[bytes] | None = None
     socks_port: int = 0
     status_port: int = 0
+    inside: Sequence[str] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -84,16 +85,17 @@ def public_node(
     mode: str = "super",
     nickname: str = "tulip",
     address: int | None = None,
+    host: str = "127.0.0.1",
 ) -> Node:
-    """A peer in front of the decoy, not started; clients reach it at ``address`` if not at ``listen``."""
+    """A peer in front of the decoy, not started; clients reach it at port ``address`` if not at ``listen``."""
     return Node(
         home,
         [
             f"--helper-mode={mode}",
             f"--nickname={nickname}",
             "--country=NL",
-            f"--listen=127.0.0.1:{listen}",
-            f"--address=127.0.0.1:{address or listen}",
+            f"--listen={host}:{listen}",
+            f"--address={host}:{address or listen}",
             f"--decoy={DECOY_NAME}:{decoy}",
             f"--decoy-address=127.0.0.1:{decoy}",
             f"--decoy-roots={roots}",
@@ -123,7 +125,7 @@ def started(made: Node) -> Iterator[Node]:
     """The node's helper, ready; it ends with the block."""
     home = made.home
     home.mkdir(mode=0o700, exist_ok=True)
-    command = [sys.executable, "-m", "qnet", "--debug", "run", *made.arguments]
+    command = [*made.inside, sys.executable, "-m", "qnet", "--debug", "run", *made.arguments]
     log = home / "stderr.log"
     with log.open("wb") as stderr:
         made.process = subprocess.Popen(command, env=made.environment, stderr=stderr, stdout=subprocess.DEVNULL)

@@ -198,8 +198,12 @@ def nginx(
     settings: str = "",
     location: str = 'default_type text/plain; return 200 "hello from the decoy\\n";',
     port: int = 0,
+    inside: Sequence[str] = (),
 ) -> Iterator[int]:
-    """nginx with TLS and HTTP/2; ``settings`` and ``location`` are lines of its configuration. Gives its port."""
+    """nginx with TLS and HTTP/2; ``settings`` and ``location`` are lines of its configuration. Gives its port.
+
+    ``inside``: what leads into another network namespace; it listens on that one's loopback.
+    """
     certificate, key = credential.write(folder, "nginx")
     port = port or free_port()
     configuration = folder / "nginx.conf"
@@ -216,8 +220,11 @@ def nginx(
         )
     )
     log = folder / "nginx.log"
-    with running(log, ["nginx", "-p", folder, "-e", folder / "error.log", "-c", configuration]) as process:
-        wait_for(lambda: accepts(port), process, log)
+    command = [*inside, "nginx", "-p", folder, "-e", folder / "error.log", "-c", configuration]
+    with running(log, command) as process:
+        # It writes its number once it listens.
+        written = folder / "nginx.pid"
+        wait_for((lambda: written.exists() or None) if inside else (lambda: accepts(port)), process, log)
         yield port
 
 
