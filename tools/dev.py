@@ -35,6 +35,7 @@ PACKAGES = {
     "openssl": "openssl",
     "redis-server": "redis-server",
     "ss-server": "shadowsocks-libev",
+    "tor": "tor",
     "tshark": "tshark",
 }
 """Which Debian package brings a program."""
@@ -63,6 +64,7 @@ LINT = [
 ]
 TYPES = [Stage("types", ["mypy"])]
 DEMO_PROGRAMS = ("chromium", "nginx", "openssl", "tshark")
+BENCH_PROGRAMS = (*DEMO_PROGRAMS, "ip", "ss-server", "tor")
 TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "ip", "node", "redis-server")
 
 VERBS = {
@@ -72,6 +74,9 @@ VERBS = {
     "lint": Verb("style and layers", LINT),
     "types": Verb("static types", TYPES),
     "run": Verb("the helper in the foreground", [Stage("helper", ["python", "-m", "qnet", "run"], False)]),
+    "bench": Verb(
+        "how fast it is, beside others", [Stage("bench", ["python", "-m", "tools.bench"], False)], BENCH_PROGRAMS
+    ),
     "screens": Verb("take screenshots", [Stage("screens", ["python", "-m", "e2e.screens"], False)], DEMO_PROGRAMS),
     "setup": Verb("only set up", [], TEST_PROGRAMS),
 }

@@ -1,0 +1,1 @@
+"""Benchmarks: what is measured, beside whom, and what has to hold."""

@@ -1,0 +1,62 @@
+"""What memory a helper takes: at rest, per idle stream, and with many busy streams."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.network import Node
+from tools.bench.starts import await_listening
+from tools.bench.subjects import Subject, resident
+
+IDLE_STREAMS = 1000
+BUSY_STREAMS = 1000
+BUSY_BYTES = 1_000_000_000
+
+
+def idle(node: Node) -> float:
+    """MB of a helper that has just started."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "qnet", "run"], env=node.environment, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            await_listening(node)
+            return resident(process.pid) / 1e6
+        finally:
+            process.terminate()
+
+
+def per_idle_stream(subject: Subject, site: int) -> float:
+    """KB of the helper's memory per stream that is open and silent."""
+    with _load(subject, site, "idle", 100):  # what the first streams cost once
+        pass
+    before = resident(subject.processes[0])
+    with _load(subject, site, "idle", IDLE_STREAMS):
+        return (resident(subject.processes[0]) - before) / IDLE_STREAMS / 1000
+
+
+def busy(subject: Subject, site: int) -> float:
+    """MB of the helper's memory at most, while it carries many downloads at once."""
+    ended = threading.Event()
+    most = 0
+    words = [str(word) for word in (subject.socks, "127.0.0.1", site, "download", BUSY_BYTES, BUSY_STREAMS)]
+    with subprocess.Popen([sys.executable, "-m", "tests.support.load", *words], stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            most = max(most, resident(subject.processes[0]))
+            ended.wait(0.05)
+        if process.returncode:
+            raise RuntimeError("the downloads failed")
+    return most / 1e6
+
+
+@contextmanager
+def _load(subject: Subject, site: int, work: str, count: int) -> Iterator[None]:
+    words = [str(word) for word in (subject.socks, "127.0.0.1", site, work, count)]
+    command = [sys.executable, "-m", "tests.support.load", *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "held\n":
+            raise RuntimeError("the streams were not opened")
+        yield
+        process.communicate()
