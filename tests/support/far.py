@@ -52,6 +52,7 @@ def far_route(folder: Path, hop: Wire, hops: int = 3) -> Iterator[Far]:
     wires = dict.fromkeys(combinations(places, 2), hop)
     wires["client", "site"] = replace(hop, delay=hop.delay * hops)
     with ExitStack() as stack:
+        folder.mkdir(exist_ok=True)
         authority = Authority()
         roots = authority.write(folder)
         net = stack.enter_context(internet(addresses, wires))
@@ -69,7 +70,12 @@ def far_route(folder: Path, hop: Wire, hops: int = 3) -> Iterator[Far]:
             decoy = stack.enter_context(
                 nginx(folder / f"{place}-decoy", authority.issue(DECOY_NAME), inside=net.inside(place))
             )
-            rules = [f"--exit-map=site.test:{SITE_PORT}={addresses['site']}:{SITE_PORT}", "--exit-only"]
+            to_site = f"{addresses['site']}:{SITE_PORT}"
+            rules = [
+                f"--exit-map=site.test:{SITE_PORT}={to_site}",
+                f"--exit-allow={to_site.replace(':', '/32:')}",
+                "--exit-only",
+            ]
             node = public_node(
                 folder / place,
                 PUBLIC_PORT,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.support.network import joined_client
 from tests.support.tls_servers import free_port
-from tools.bench import crypto, links, memory, report, starts
+from tools.bench import crypto, far, links, memory, report, starts
 from tools.bench.measures import COMPARISONS, Bound, Comparison, Result
 from tools.bench.subjects import Subject, missing, qnet, shadowsocks, tor
 
@@ -46,6 +46,10 @@ def main(arguments: list[str]) -> int:
             if wanted in " ".join(figure.name for figure in comparison.figures).lower():
                 for result in compare(comparison, subjects, site, options):
                     _tell(results, result, options)
+        if options.peers and not options.short and wanted in "one stream over 100 ms and 200 mbit/s":
+            _tell(results, far.long_path(options.rounds), options)
+        if options.peers and not options.short and wanted in "page of 60 resources, three far hops":
+            _tell(results, far.page(options.rounds), options)
         for result in own(subjects, Path(name), site, options.rounds, wanted):
             _tell(results, result, options)
     report.write(FOLDER, results, short=options.short)
