@@ -1,10 +1,11 @@
 // Entry of the background: wires the browser's events to the reconciler, and its views to icon and popups.
 
-import { api, client, portError, settingsUrl, supported } from "./lib/compat.js";
+import { api, asksPerRequest, client, portError, settingsUrl } from "./lib/compat.js";
 import * as intent from "./lib/intent.js";
 import { Host, HostError, NATIVE_HOST } from "./lib/native.js";
 import * as privacy from "./lib/privacy.js";
-import * as proxy from "./lib/proxy.js";
+import * as proxyScript from "./lib/proxy.js";
+import * as proxyRequests from "./lib/proxy-requests.js";
 import { Reconciler } from "./lib/reconcile.js";
 import { showIcon } from "./lib/icon.js";
 import { editsFor, webAddress } from "./lib/site.js";
@@ -14,8 +15,10 @@ const ALARM = "reconcile";
 /** @type {Set<chrome.runtime.Port>} */
 const popups = new Set();
 
+const proxy = asksPerRequest ? proxyRequests : proxyScript;
+if (asksPerRequest) proxyRequests.listen();
+
 const reconciler = new Reconciler({
-  supported,
   client,
   intent,
   proxy,
@@ -88,6 +91,8 @@ api.runtime.onStartup.addListener(() => reconciler.wake());
 api.runtime.onInstalled.addListener(() => reconciler.wake());
 api.alarms.onAlarm.addListener(() => reconciler.wake({ retry: true }));
 api.proxy.settings.onChange.addListener(() => reconciler.wake());
+api.permissions.onAdded.addListener(() => reconciler.wake({ retry: true }));
+api.permissions.onRemoved.addListener(() => reconciler.wake());
 
 // Whatever woke us, even an extension switched on again, which has no event.
 reconciler.wake();

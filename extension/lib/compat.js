@@ -3,10 +3,10 @@
 export const api = globalThis.chrome;
 
 /** `browser` exists in Chrome too; only Firefox proxies request by request. */
-export const isFirefox = "onRequest" in (globalThis.browser?.proxy ?? {});
+const isFirefox = "onRequest" in (globalThis.browser?.proxy ?? {});
 
-/** Whether this version can carry this browser's pages. Firefox's way (`proxy.onRequest`) is not built yet. */
-export const supported = !isFirefox;
+/** Whether this browser asks about each request, instead of taking a script. */
+export const asksPerRequest = isFirefox;
 
 /** What `hello` calls us. */
 export const client = isFirefox ? "firefox" : "chromium";

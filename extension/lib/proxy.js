@@ -27,6 +27,9 @@ async function hashOfKnown(script) {
   return known.hash;
 }
 
+/** Whether pages can be held at all: a proxy preference needs no further permission. */
+export const permitted = async () => true;
+
 /** @returns {Promise<Proxy>} */
 export async function read() {
   const { levelOfControl, value } = await api.proxy.settings.get({ incognito: false });

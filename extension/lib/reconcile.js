@@ -15,7 +15,6 @@ const GOODBYE_WITHIN = 2_000;
 /**
  * The boundary to the browser; background.js binds it.
  * @typedef {object} Browser
- * @property {boolean} supported
  * @property {string} client
  * @property {typeof import("./intent.js")} intent
  * @property {typeof import("./proxy.js")} proxy
@@ -87,8 +86,7 @@ export class Reconciler {
 
   /** @param {boolean} retry */
   async #mend(retry) {
-    const { supported, memory, setAlarm, privacy } = this.#browser;
-    if (!supported) return this.#show();
+    const { memory, setAlarm, privacy } = this.#browser;
     if (!this.#remembered) {
       this.#failure ??= await memory.read();
       this.#remembered = true;
@@ -223,9 +221,9 @@ export class Reconciler {
 
   async #show() {
     const turn = ++this.#turn;
-    const { supported, proxy, privateWindows, show } = this.#browser;
+    const { proxy, privateWindows, show } = this.#browser;
     const facts = {
-      supported,
+      permitted: await proxy.permitted(),
       intent: await this.#intent(),
       proxy: await proxy.read(),
       privateWindows: await privateWindows(),

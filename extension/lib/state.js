@@ -2,7 +2,7 @@
 
 /**
  * @typedef {object} Facts
- * @property {boolean} supported  this browser's pages can be carried at all
+ * @property {boolean} permitted  the extension may see this browser's requests at all
  * @property {import("./intent.js").Intent} intent
  * @property {import("./proxy.js").Proxy} proxy
  * @property {string | null} expected  the hash of the script that this conversation's helper gave
@@ -42,7 +42,7 @@ export const KINDS = {
   host_crashed: { look: "blocked", press: "retry", escape: true, command: "qnet install", advice: true },
   conflict_other: { look: "blocked", press: "retry", escape: true, advice: true },
   conflict_policy: { look: "blocked", press: "retry", escape: true, advice: true },
-  unsupported: { look: "off", press: null, escape: false, advice: true },
+  no_permission: { look: "blocked", press: "allow", escape: true, advice: true },
 };
 
 const BADGES = { off: "", connecting: "…", connected: "✓", blocked: "!" };
@@ -83,9 +83,9 @@ function heldOf({ proxy, privateWindows }) {
 }
 
 /** @param {Facts} facts */
-function kindOf({ supported, intent, proxy, expected, failure, status }) {
-  if (!supported) return "unsupported";
+function kindOf({ permitted, intent, proxy, expected, failure, status }) {
   if (intent === "off") return "off";
+  if (!permitted) return "no_permission";
   if (proxy.control === "other" || proxy.control === "policy") return `conflict_${proxy.control}`;
   if (failure && HOST_FAILURES.includes(failure.kind)) return `host_${failure.kind}`;
   const held = proxy.hash !== null;

@@ -143,7 +143,11 @@ function open() {
 
 const press = (name) => background.postMessage({ press: name });
 
-element("press").addEventListener("click", () => press(element("press").dataset.press));
+element("press").addEventListener("click", () => {
+  // The browser asks the person, and only inside a press.
+  if (element("press").dataset.press === "allow") api.permissions.request({ origins: ["<all_urls>"] });
+  else press(element("press").dataset.press);
+});
 element("escape").addEventListener("click", () => press("off"));
 element("notice-do").addEventListener("click", () => press("settings"));
 element("options").addEventListener("click", () => api.runtime.openOptionsPage());

@@ -91,6 +91,7 @@ export const chrome = {
     create: async (name, info) => void chrome.alarms.kept.set(name, info),
     clear: async (name) => chrome.alarms.kept.delete(name),
   },
+  permissions: { onAdded: event(), onRemoved: event() },
   extension: { allowed: true, isAllowedIncognitoAccess: async () => chrome.extension.allowed },
   action: {
     setIcon: ({ path }) => (icon.path = path[16]),

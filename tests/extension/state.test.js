@@ -7,7 +7,7 @@ import { KINDS, viewOf } from "../../extension/lib/state.js";
 const HOPS = [{ nickname: "first" }, { nickname: "last", country: "NL", exit: true }];
 const CONNECTED = { state: "connected", hops: HOPS, traffic: { up: 1, down: 2 } };
 const FACTS = {
-  supported: true,
+  permitted: true,
   intent: "connected",
   proxy: { control: "ours", hash: "h" },
   expected: "h",
@@ -38,7 +38,7 @@ const CASES = [
   ["host_crashed", { failure: { kind: "crashed" } }],
   ["conflict_other", { proxy: { control: "other", hash: null } }],
   ["conflict_policy", { proxy: { control: "policy", hash: null } }],
-  ["unsupported", { supported: false }],
+  ["no_permission", { permitted: false, proxy: FREE }],
 ];
 
 for (const [kind, changes] of CASES) {
@@ -58,7 +58,7 @@ function* product(choices) {
 test("green only where every fact says so; held only where our script is in force", () => {
   let green = 0;
   for (const facts of product({
-    supported: [true, false],
+    permitted: [true, false],
     intent: ["off", "connected"],
     proxy: ["ours", "free", "other", "policy"].flatMap((control) =>
       [null, "h", "i"]
@@ -72,7 +72,7 @@ test("green only where every fact says so; held only where our script is in forc
   })) {
     const shown = viewOf(facts);
     const all =
-      facts.supported &&
+      facts.permitted &&
       facts.intent === "connected" &&
       facts.proxy.control === "ours" &&
       facts.proxy.hash === "h" &&

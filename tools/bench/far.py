@@ -47,7 +47,8 @@ def page(rounds: int) -> Result:
         places = [place for place in net.addresses if place.startswith("peer")]
         relays = {place: (net.addresses[place], net.inside(place)) for place in places}
         (Path(name) / "tor").mkdir()
-        url = f"http://{net.addresses['site']}:{SITE_PORT}/page/{RESOURCES}"
+        site = net.addresses["site"]
+        url = f"http://{site}:{SITE_PORT}/page/{RESOURCES}"
         with (
             tor_network(Path(name) / "tor", relays, net.inside("client")) as (tor, _),
             browser(net.inside("client"), Path(name)) as chromium,

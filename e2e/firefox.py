@@ -1,0 +1,191 @@
+"""Debian's Firefox with the built extension, driven by WebDriver BiDi, behind the page objects of Chromium's tests."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from e2e.bidi import BidiError, Session, session
+from qnet.browser.install import install
+from qnet.browser.manifests import GECKO_ID
+
+T = TypeVar("T")
+
+UUID = "2f6d4c0a-7d0b-4c39-9f0e-5a3b8a6a4f11"
+"""Of the extension's pages in the tests' profiles; Firefox would draw one by lot."""
+
+TIMEOUT = 30.0
+PREFERENCES: Mapping[str, object] = {
+    "extensions.webextensions.uuids": json.dumps({GECKO_ID: UUID}),
+    "extensions.autoDisableScopes": 0,
+    "xpinstall.signatures.required": False,
+    "app.update.auto": False,
+    "browser.shell.checkDefaultBrowser": False,
+    "browser.startup.page": 0,
+    "browser.aboutwelcome.enabled": False,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "datareporting.healthreport.uploadEnabled": False,
+    "toolkit.telemetry.enabled": False,
+    "network.captive-portal-service.enabled": False,
+    "network.connectivity-service.enabled": False,
+    "services.settings.server": "http://127.0.0.1:9/",
+    "browser.safebrowsing.downloads.remote.enabled": False,
+    "browser.safebrowsing.malware.enabled": False,
+    "browser.safebrowsing.phishing.enabled": False,
+    "dom.disable_open_during_load": False,
+}
+
+
+def wait_until(condition: Callable[[], T], what: str, seconds: float = TIMEOUT) -> T:
+    """The first truthy value of ``condition``; raises ``AssertionError`` after ``seconds``."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+    return value
+
+
+@dataclass(slots=True)
+class Popup:
+    """The extension's popup in a tab of its own; the same words as Chromium's ``pages.Popup``."""
+
+    session: Session
+    context: str
+
+    def _ask(self, expression: str) -> Any:
+        return self.session.evaluate(self.context, expression)
+
+    def state(self) -> str:
+        """The kind of view shown."""
+        return str(wait_until(lambda: self._ask("document.body.dataset.kind"), "the popup shows a state"))
+
+    def wait_for(self, state: str, timeout: float = TIMEOUT * 1000) -> None:
+        """Wait until ``state`` is shown; raises ``AssertionError`` after ``timeout`` milliseconds."""
+        wait_until(lambda: self.state() == state, f"{state} instead of {self.state()}", timeout / 1000)
+
+    def press(self, name: str | None = None) -> None:
+        """Press the big button, or the one named, as a person does."""
+        self._click(f"#{name or 'press'}")
+
+    def choose(self, action: str) -> None:
+        """Press one of the choices for this site: tunnel, direct, block."""
+        self._click(f"#site-choices [data-action={action}]")
+
+    def text(self, part: str | None = None) -> str:
+        """All visible words, or those of one part."""
+        return str(self._ask(f"document.querySelector({json.dumps(f'#{part}' if part else 'body')}).innerText"))
+
+    def shows(self, part: str) -> bool:
+        """Whether the part is visible."""
+        return bool(self._ask(f"document.querySelector({json.dumps(f'#{part}')}).checkVisibility()"))
+
+    def screenshot(self, path: Path) -> None:
+        """Save what the popup shows."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shot = self.session.command("browsingContext.captureScreenshot", context=self.context, origin="document")
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def _click(self, selector: str) -> None:
+        where = "(box => ({x: Math.round(box.x + box.width / 2), y: Math.round(box.y + box.height / 2)}))"
+        query = f"document.querySelector({json.dumps(selector)})"
+        wait_until(lambda: self._ask(f"{query}.checkVisibility()"), f"{selector} is shown")
+        self._ask(f"{query}.scrollIntoView({{block: 'center'}})")
+        point = self._ask(f"{where}({query}.getBoundingClientRect())")
+        actions = [
+            {"type": "pointerMove", **point},
+            {"type": "pointerDown", "button": 0},
+            {"type": "pointerUp", "button": 0},
+        ]
+        source = {"type": "pointer", "id": "mouse", "actions": actions}
+        self.session.command("input.performActions", context=self.context, actions=[source])
+
+
+@dataclass(slots=True)
+class Firefox:
+    """A running browser with the extension."""
+
+    session: Session
+    process: subprocess.Popen[str]
+
+    def open_popup(self) -> Popup:
+        """The popup as a page of its own."""
+        return Popup(self.session, self.session.open(f"moz-extension://{UUID}/popup/popup.html"))
+
+    def open(self, url: str) -> str:
+        """The title of a fresh page at ``url``; raises ``BidiError`` where it does not load."""
+        return str(self.session.evaluate(self.session.open(url), "document.title"))
+
+    def in_background(self, expression: str) -> Any:
+        """Evaluate in an extension page, which has the same interfaces as the background."""
+        context = self.session.open(f"moz-extension://{UUID}/popup/format.js")
+        try:
+            return self.session.evaluate(context, expression)
+        finally:
+            self.session.command("browsingContext.close", context=context)
+
+
+@contextmanager
+def firefox(
+    home: Path,
+    extension: Path | None,
+    *,
+    launcher: Path | None = None,
+    env: Mapping[str, str],
+    preferences: Mapping[str, object] | None = None,
+    private_windows: bool = True,
+    page: str = "about:blank",
+) -> Iterator[Firefox]:
+    """Launch Firefox with ``home`` as the person's home; its profile is kept there, so a second launch is a restart.
+
+    ``extension``: the built folder to install, or None for what the profile has. ``launcher``: the native host to
+    register, as ``qnet install`` does. ``page`` is opened while the browser starts.
+    """
+    profile = home / "profile"
+    profile.mkdir(parents=True, exist_ok=True)
+    (home / ".mozilla").mkdir(exist_ok=True)
+    if launcher is not None:
+        install(launcher, home, sys.platform)
+    lines = [
+        f"user_pref({json.dumps(name)}, {json.dumps(value)});"
+        for name, value in {**PREFERENCES, **(preferences or {})}.items()
+    ]
+    (profile / "user.js").write_text("\n".join(lines) + "\n")
+    command = [str(shutil.which("firefox-esr")), "--headless", "--no-remote", "--profile", str(profile)]
+    command += ["--remote-debugging-port=0", "--remote-allow-system-access", page]
+    log = home / "firefox.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, env={**env, "HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=output, text=True
+        )
+    try:
+        url = wait_until(
+            lambda: re.search(r"WebDriver BiDi listening on (ws://\S+)", log.read_text()), f"Firefox listens: {log}"
+        )[1]
+        with session(url) as made:
+            if extension is not None:
+                made.command(
+                    "webExtension.install",
+                    extensionData={
+                        "type": "archivePath",
+                        "path": shutil.make_archive(str(extension), "zip", extension),
+                    },
+                    **{"moz:permanent": True, "moz:allowPrivateBrowsing": private_windows},
+                )
+            yield Firefox(made, process)
+            with suppress(BidiError, OSError, TimeoutError):
+                made.command("browser.close", timeout=5)
+    finally:
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            process.wait(10)
