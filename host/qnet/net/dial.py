@@ -23,6 +23,8 @@ PER_FAMILY = 4
 
 OUT_OF_FILES = frozenset((errno.EMFILE, errno.ENFILE))
 _EXHAUSTED = OUT_OF_FILES | {errno.ENOBUFS, errno.ENOMEM}
+_STRANGERS = {socket.AF_INET: "240.0.0.1", socket.AF_INET6: "100::1"}
+"""Addresses that no machine has: reserved, and the discard prefix (RFC 6666)."""
 _REASONS = {
     errno.ECONNREFUSED: Reset.REFUSED,
     errno.ETIMEDOUT: Reset.TIMEOUT,
@@ -58,12 +60,19 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 def own_among(addresses: Sequence[str]) -> frozenset[str]:
-    """Those of ``addresses`` that are this machine's own, on whatever interface: the system would reach them from
-    themselves. Sends nothing; raises ``OutOfFilesError`` when it cannot be known.
+    """Those of ``addresses`` that are this machine's own, on whatever interface. Sends nothing; raises
+    ``OutOfFilesError`` when it cannot be known.
 
-    Asked anew each time, because interfaces come and go.
+    An address is its own when a socket can be bound to it, or would reach it from itself: neither is enough, because
+    the first is true of all where the system allows to bind to strangers' addresses (and says nothing there), and the
+    second is not of an interface's further addresses. Asked anew each time, because interfaces come and go.
     """
-    return frozenset(address for address in addresses if _source(address) == address)
+    binds = {family: not _can_bind(stranger) for family, stranger in _STRANGERS.items()}
+    return frozenset(
+        address
+        for address in addresses
+        if _source(address) == address or (binds[_family(address)] and _can_bind(address))
+    )
 
 
 def routable(addresses: Sequence[str]) -> list[str]:
@@ -72,17 +81,40 @@ def routable(addresses: Sequence[str]) -> list[str]:
 
 
 def _source(address: str) -> str | None:
-    family = _family(address)
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.setblocking(False)
+    """From where the system would reach it; ``None`` if it would not."""
+    with _probe(address) as probe:
+        try:
             probe.connect((address, 9))
             return str(probe.getsockname()[0])
+        except OSError as error:
+            _raise_if_exhausted(error)
+            return None
+
+
+def _can_bind(address: str) -> bool:
+    with _probe(address) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            _raise_if_exhausted(error)
+            return False
+        return True
+
+
+def _probe(address: str) -> socket.socket:
+    try:
+        probe = socket.socket(_family(address), socket.SOCK_DGRAM)
     except OSError as error:
-        if error.errno in _EXHAUSTED:
-            # Not to know is not to be a stranger.
-            raise OutOfFilesError from None
-        return None  # no route: a connection will say so
+        _raise_if_exhausted(error)
+        raise DialError(Reset.UNREACHABLE) from None  # a machine without this family
+    probe.setblocking(False)
+    return probe
+
+
+def _raise_if_exhausted(error: OSError) -> None:
+    """Not to know whose an address is, is not to know that it is a stranger's."""
+    if error.errno in _EXHAUSTED:
+        raise OutOfFilesError from None
 
 
 def _family(address: str) -> socket.AddressFamily:

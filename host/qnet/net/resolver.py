@@ -35,6 +35,8 @@ CONFIGURATION_SECONDS = 60.0
 """The system's name servers are read anew after this time: they change when the network does."""
 _LOOPBACK = ["127.0.0.1", "::1"]
 _NOT_IN_DNS = frozenset(("invalid", "local", "onion", "alt", "qnet"))
+_NEVER = frozenset(" \\")
+"""Characters that a DNS name's text form gives a meaning of its own."""
 _FAMILIES = (dns.rdatatype.AAAA, dns.rdatatype.A)
 
 Answer = tuple[list[str], float]
@@ -57,12 +59,14 @@ class Resolver:
     async def addresses(self, host: str) -> list[str]:
         """The addresses of ``host``, IPv6 first, each once; raises ``DialError``."""
         name = host.lower().removesuffix(".")
+        if not name:
+            raise DialError(Reset.NAME_NOT_FOUND)
         if numeric := _numeric(name):
             return numeric
         last = name.rpartition(".")[2]
         if last == "localhost":
             return _LOOPBACK
-        if last in _NOT_IN_DNS:
+        if last in _NOT_IN_DNS or not name.isprintable() or set(name) & _NEVER:
             raise DialError(Reset.NAME_NOT_FOUND)
         now = self._clock()
         known = self._known.get(name)
