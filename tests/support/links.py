@@ -83,11 +83,12 @@ async def attach(stream: StreamSocket) -> Streams:
 
 @asynccontextmanager
 async def link_pair(policy: ExitPolicy, max_connections: int = 1000, **more: Any) -> AsyncIterator[Pair]:
-    """``more``: what else the exit is told."""
+    """``more``: what else the exit is told; or ``exit``, one that is there already."""
     one, two = os.urandom(32), os.urandom(32)
     loop = asyncio.get_running_loop()
     near, far = tcp_pair()
-    owner, exit_role = Owner(), Exit(policy, max_connections, **{"clients": AMPLE} | more)
+    owner = Owner()
+    exit_role = more.pop("exit", None) or Exit(policy, max_connections, **{"clients": AMPLE} | more)
     services = Services(exit_role, None)
     links = []
     for raw, keys, initiator, who in (

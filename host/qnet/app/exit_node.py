@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 from qnet.app.modes import ModeError
@@ -50,12 +51,13 @@ async def serve_notice(settings: Settings) -> None:
     from qnet.roles.notice import PORT, notice_app
     from qnet.roles.status import StatusServer
 
-    sockets = []
-    for address in settings.exit_bind:
-        try:
-            sockets.append(bind(address, PORT, what="the notice page", option="exit_bind"))
-        except ListenError as error:
-            _log.warning("there is no notice page: %s", error.message)
-    if sockets:
-        app = notice_app(settings.abuse_email, settings.exit_allowed_ports)
-        await StatusServer(app).serve(sockets=sockets)
+    with ExitStack() as stack:
+        sockets = []
+        for address in settings.exit_bind:
+            try:
+                sockets.append(stack.enter_context(bind(address, PORT, what="the notice page", option="exit_bind")))
+            except ListenError as error:
+                _log.warning("there is no notice page: %s", error.message)
+        if sockets:
+            app = notice_app(settings.abuse_email, settings.exit_allowed_ports)
+            await StatusServer(app).serve(sockets=sockets)

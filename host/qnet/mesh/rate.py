@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from math import inf
 
 MAX_SOURCES = 1 << 14
 
@@ -33,7 +34,7 @@ class Pace:
 
     rate: float
     burst: float
-    _next: float = 0.0
+    _next: float = -inf
 
     def reserve(self, now: float, patience: float) -> float | None:
         """Seconds until the caller's turn; ``None``, and no turn taken, if that is more than ``patience``."""
