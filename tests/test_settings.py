@@ -113,6 +113,10 @@ def test_every_variable(folders: Folders) -> None:
         "STEALTH_STATUS_PORT": "9088",
         "EXIT_ABUSE_EMAIL": "abuse@example.org",
         "EXIT_MAX_CONNECTIONS": "7",
+        "EXIT_CONNECTS_PER_CLIENT": "8",
+        "EXIT_STREAMS_PER_MINUTE": "9",
+        "EXIT_MONTHLY_GIGABYTES": "10",
+        "EXIT_BIND": "192.0.2.7, 2001:db8::7",
         "EXIT_ALLOWED_PORTS": "80, 443,8080",
     }
     assert values.keys() == VARIABLES.keys()
@@ -122,6 +126,10 @@ def test_every_variable(folders: Folders) -> None:
         status_port=9088,
         abuse_email="abuse@example.org",
         exit_max_connections=7,
+        exit_connects_per_client=8,
+        exit_streams_per_minute=9,
+        exit_monthly_gigabytes=10,
+        exit_bind=["192.0.2.7", "2001:db8::7"],
         exit_allowed_ports=(80, 443, 8080),
     )
 
@@ -140,6 +148,8 @@ def test_every_variable(folders: Folders) -> None:
         (b'{"socks_port": 65536}', r"\$\.socks_port"),
         (b'{"exit_allowed_ports": [0]}', r"\$\.exit_allowed_ports"),
         (b'{"exit_max_connections": 0}', r"\$\.exit_max_connections"),
+        (b'{"exit_bind": ["exit.example"]}', "exit_bind"),
+        (b'{"exit_bind": ["192.0.2.1", "192.0.2.2"]}', "exit_bind: at most one"),
         (b'{"country": "de"}', r"\$\.country"),
         (b'{"listen": "443"}', "listen"),
         (b'{"decoy": "::1:443"}', "decoy"),

@@ -138,18 +138,21 @@ export interface HelloInfo {
   features: string[];
 }
 
-/** The helper's state; `since` in unix seconds is when it entered `state`. */
+/** The helper's state; in unix seconds, `since` is when it entered `state`, `started` when it began. */
 export interface Status {
   state: State;
   mode: string;
   version: string;
   since: number;
+  started?: number;
   peers?: number;
+  online?: number;
   circuits?: number;
   streams?: number;
   leases?: number;
   hops?: Hop[];
   traffic?: Traffic;
+  rates?: Rates;
   reconnection_attempts?: number;
   last_error?: ErrorInfo | null;
   exit?: ExitCounts | null;
@@ -157,7 +160,7 @@ export interface Status {
   rules_generation?: number;
 }
 
-/** What the helper can do for a browser right now; it never claims more than is true. */
+/** What the helper can do right now; it never claims more than is true. */
 export type State = "calibrating" | "connected" | "connecting" | "offline";
 
 /** One hop of the circuit in use, nearest first. */
@@ -173,6 +176,14 @@ export interface Traffic {
   down?: number;
 }
 
+/** Bytes of content a second, up and down: over the last second, and over the last 60 (or since the start). */
+export interface Rates {
+  up?: number;
+  down?: number;
+  up_60?: number;
+  down_60?: number;
+}
+
 /** What went wrong, where, and what to do; `code` is stable and never translated. */
 export interface ErrorInfo {
   code: string;
@@ -184,11 +195,14 @@ export interface ErrorInfo {
 /** Where on the way a failure happened: what the popup tells a person. */
 export type Place = "destination" | "exit" | "host" | "local network" | "mesh";
 
-/** What an exit did since its start: streams asked for, connected, refused by its policy. */
+/** What an exit did since its start: streams asked for, connected, refused by its policy, refused by its limits, and bytes carried. `month_bytes`: both ways since the month began (UTC), earlier runs included. */
 export interface ExitCounts {
   requests?: number;
   success?: number;
   blocked?: number;
+  limited?: number;
+  traffic?: Traffic;
+  month_bytes?: number;
 }
 
 /** Where this session's browser finds the proxy; `pac_hash` names the PAC that belongs to it. */

@@ -11,6 +11,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
@@ -83,6 +84,19 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     exit_only: bool = False
     """Whether the exit serves only what ``exit_allow`` and ``exit_map`` name."""
     exit_max_connections: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
+    """Streams open at once, over all clients."""
+    exit_connects_per_client: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+    """Connections being made at once for one client."""
+    exit_streams_per_minute: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+    """New streams of one client; more wait up to ten seconds, then they are refused."""
+    exit_idle_minutes: Annotated[int, msgspec.Meta(ge=1, le=10_080)] = 30
+    """A stream on which nothing moves for so long ends."""
+    exit_monthly_gigabytes: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
+    """Gigabytes (10⁹ bytes, both ways, UTC months) after which the exit serves no more; 0 for no limit."""
+    exit_bind: list[str] = []
+    """The addresses of this machine that the exit leaves from, at most one of each family."""
+    exit_abuse_log: bool = True
+    """Whether refusals are counted in a file for seven days, without clients and destinations."""
     exit_allowed_ports: tuple[Port, ...] = (80, 443)
     hops: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
     """Peers between this computer and the site: 1 is fast, 3 lets no single peer know both ends."""
@@ -98,6 +112,16 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
                 split_address(text)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+        families = [_family(text) for text in self.exit_bind]
+        if len(set(families)) < len(families):
+            raise ValueError("exit_bind: at most one address of each family")
+
+
+def _family(text: str) -> int:
+    try:
+        return ip_address(text).version
+    except ValueError:
+        raise ValueError(f"exit_bind: “{text}” is not an address") from None
 
 
 class Variable(NamedTuple):
@@ -111,12 +135,20 @@ def _ports(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
+def _words(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
 VARIABLES = {
     "STEALTH_MODE": Variable("mode", str),
     "STEALTH_SOCKS_PORT": Variable("socks_port", int),
     "STEALTH_STATUS_PORT": Variable("status_port", int),
     "EXIT_ABUSE_EMAIL": Variable("abuse_email", str),
     "EXIT_MAX_CONNECTIONS": Variable("exit_max_connections", int),
+    "EXIT_CONNECTS_PER_CLIENT": Variable("exit_connects_per_client", int),
+    "EXIT_STREAMS_PER_MINUTE": Variable("exit_streams_per_minute", int),
+    "EXIT_MONTHLY_GIGABYTES": Variable("exit_monthly_gigabytes", int),
+    "EXIT_BIND": Variable("exit_bind", _words),
     "EXIT_ALLOWED_PORTS": Variable("exit_allowed_ports", _ports),
 }
 

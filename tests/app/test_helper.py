@@ -5,6 +5,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -170,3 +173,40 @@ def test_the_exit_policy_knows_where_the_public_reaches_it() -> None:
     }
     with pytest.raises(ModeError):
         exit_policy(Settings(exit_allow=["x"]))
+
+
+def test_until_its_decoy_is_measured_a_peer_is_calibrating_and_listens_to_nobody(
+    home: Path, authority: Authority
+) -> None:
+    public, status = free_port(), free_port()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        options = node(silent.getsockname()[1], authority.write(home), **{"status-port": str(status)})
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qnet", *options, f"--listen=127.0.0.1:{public}"],
+            env=os.environ | {"QNET_HOME": str(home), "EXIT_ABUSE_EMAIL": "abuse@example.test"},
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            assert json.loads(_page(status, "/status"))["state"] == "calibrating"
+            assert "503" in _page(status, "/ready")
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", public))
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _page(port: int, path: str) -> str:
+    """The page, or the error's words; waits until somebody listens."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return str(error)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)

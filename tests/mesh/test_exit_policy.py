@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.mesh.exit_policy import ExitPolicy, parse_allowance, permitted
+from qnet.mesh.exit_policy import ExitPolicy, carried, parse_allowance, permitted
 
 POLICY = ExitPolicy(frozenset([80, 443]))
 
@@ -70,7 +70,8 @@ REFUSED_V6 = [
     "8000::1",
     "e000::1",
 ]
-CARRIERS = ["::ffff:{}", "64:ff9b::{}", "2002:{hex}::1", "2001:0:{hex}::1"]
+CARRIERS = ["::ffff:{}", "64:ff9b::{}", "2002:{hex}::1", "2001:0:{hex}::1", "2001:470:1:1:0:5efe:{hex}",
+            "2001:470:1:1:200:5efe:{hex}"]  # fmt: skip
 SPELLINGS = ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "0x0a000001", "10.1", "2852039166", "0xa9fea9fe",
              "[::1]"[1:-1], "::ffff:7f00:1", "localhost"]  # fmt: skip
 PUBLIC = ["8.8.8.8", "1.1.1.1", "93.184.216.34", "100.63.255.255", "100.128.0.1", "172.15.255.255", "172.32.0.1",
@@ -78,7 +79,7 @@ PUBLIC = ["8.8.8.8", "1.1.1.1", "93.184.216.34", "100.63.255.255", "100.128.0.1"
           "::ffff:8.8.8.8", "2002:808:808::1"]  # fmt: skip
 
 
-def carried() -> list[str]:
+def forms_of_refused() -> list[str]:
     forms = []
     for text in REFUSED_V4:
         number = int(ipaddress.IPv4Address(text))
@@ -87,12 +88,12 @@ def carried() -> list[str]:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len({*REFUSED_V4, *REFUSED_V6, *carried()}) > 150
+    assert len({*REFUSED_V4, *REFUSED_V6, *forms_of_refused()}) > 150
 
 
 @pytest.mark.parametrize("port", [80, 443])
 def test_refused_in_every_form(port: int) -> None:
-    let_in = [text for text in (*REFUSED_V4, *REFUSED_V6, *carried()) if permitted(POLICY, [text], port)]
+    let_in = [text for text in (*REFUSED_V4, *REFUSED_V6, *forms_of_refused()) if permitted(POLICY, [text], port)]
     assert let_in == []
 
 
@@ -131,6 +132,14 @@ def test_the_exits_own_addresses() -> None:
         assert permitted(POLICY, [text], 80) == [text]
     assert permitted(POLICY, ["8.8.8.8", "1.1.1.1"], 80, own=["1.1.1.1"]) == []
     assert permitted(POLICY, ["8.8.8.8"], 80, own=["1.1.1.1"]) == ["8.8.8.8"]
+
+
+def test_an_address_that_carries_an_own_one_is_an_own_one() -> None:
+    for text in ("::ffff:1.1.1.1", "64:ff9b::1.1.1.1", "2002:101:101::1", "2001:470:1:1:0:5efe:101:101", "1.1.1.1"):
+        assert "1.1.1.1" in carried([text])
+        assert permitted(POLICY, [text], 80, own=["1.1.1.1"]) == []
+        assert permitted(POLICY, [text], 80, own=["8.8.8.8"]) == [text]
+    assert carried(["no address", "fe80::1%lo"]) == ["fe80::1%lo", "fe80::1"]
 
 
 def test_allowances_are_for_their_network_and_port_only() -> None:

@@ -65,6 +65,8 @@ def qnet(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Netwo
         f"--exit-map=site.test:80=127.0.0.1:{site.port}",
         f"--exit-allow=127.0.0.1/32:{site.port}",
         "--exit-only",
+        f"--status-port={(status_port := free_port())}",
     )
     with network(tmp_path_factory.mktemp("qnet"), *rules) as made:
+        made.peer.status_port = status_port
         yield made

@@ -3,10 +3,12 @@
 import json
 import os
 import socket
+import subprocess
 import urllib.error
 import urllib.request
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.network.conftest import Site
 from tests.support.network import Network
@@ -74,8 +76,63 @@ def test_garbage_on_the_control_socket(qnet: Network, junk: bytes) -> None:
     assert qnet.client.status()["mode"] == "client"
 
 
-def test_nothing_personal_is_logged(qnet: Network, site: Site) -> None:
+END = "\r\nConnection: close\r\n\r\n"
+RAW = [
+    ("GET http://127.0.0.1:{port}/ping HTTP/1.1\r\nHost: 127.0.0.1{end}", 404),
+    ("GET http://evil.test/ping HTTP/1.1\r\nHost: 127.0.0.1{end}", 404),
+    ("GET http://evil.test/ping HTTP/1.1\r\nHost: evil.test{end}", 403),
+    ("GET /ping HTTP/1.1\r\nHost: 127.0.0.1.evil.test{end}", 403),
+    ("GET /ping HTTP/1.1\r\nHost: evil.test\r\nHost: 127.0.0.1{end}", 400),
+    ("GET /ping HTTP/1.1{end}", 400),
+    ("GET /ping HTTP/1.0{end}", 403),
+    ("CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1{end}", 404),
+    ("GET /ping HTTP/1.1\r\nHost: 127.0.0.1{end}", 200),
+]
+
+
+@pytest.mark.parametrize(("request_text", "status"), RAW, ids=range(len(RAW)))
+def test_requests_that_no_client_library_makes(qnet: Network, request_text: str, status: int) -> None:
+    """Absolute form, two hosts, none."""
+    port = qnet.client.status_port
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(request_text.format(port=port, end=END).encode())
+        answer = b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert ("pong" in answer) is (status == 200)
+
+
+SECRETS = ("site.test", "distinct-name", "elsewhere", "169.254", "tulip")
+
+
+def test_nothing_personal_is_told(qnet: Network, site: Site) -> None:
+    """After a real session: a page, a name that the exit refuses, an address that it refuses."""
+    proxy = ["-x", f"http://127.0.0.1:{qnet.client.socks_port}"]
+    for url in ("http://site.test/", "http://distinct-name.test/", "http://169.254.169.254/", "http://site.test:25/"):
+        subprocess.run(["curl", "-sS", "--noproxy", "", *proxy, url], capture_output=True, timeout=30, check=False)
+    port = qnet.client.status_port
+    metrics = get(port, "/metrics")[1].decode()
+    families = {family.name: family for family in text_string_to_metric_families(metrics)}
+    assert families["qnet_received_bytes"].samples[0].value > 0
+    config = json.loads(get(port, "/config")[1])
+    assert config["settings"]["socks_port"] == qnet.client.socks_port and config["set"] == [
+        "abuse_email",
+        "decoy_roots",
+    ]
+    status = json.loads(get(port, "/status")[1])
+    assert status["active_circuits"] == status["peers_online"] == 1 and status["uptime"] >= 0
+    assert status["hops"] == [{"nickname": "tulip", "country": "NL", "exit": True}]
+    exits = json.loads(get(qnet.peer.status_port, "/status")[1])
+    assert exits["state"] == "connected" and exits["exit_requests_blocked"] >= 3 and exits["exit_bandwidth_bytes"] > 0
+
+    told = {}
     for node in (qnet.client, qnet.peer):
-        log = (node.home / "stderr.log").read_text()
-        for secret in ("site.test", "elsewhere", str(site.port), "169.254", str(node.home)):
-            assert secret not in log
+        for path in ("/metrics", "/config", "/logs?tail=500", "/status.txt", "/status"):
+            told[node.home.name + path] = get(node.status_port, path)[1].decode()
+        told[f"stderr of {node.home.name}"] = (node.home / "stderr.log").read_text()
+    # The route is the person's own, on this computer: who the peers are is told, nothing more.
+    for path in ("client/status", "client/status.txt"):
+        told[path] = told[path].replace("tulip", "").replace(str(qnet.client.socks_port), "")
+    assert "ready as client" in told["client/logs?tail=500"] and "ready as super" in told["peer/logs?tail=500"]
+    for place, text in told.items():
+        for secret in (*SECRETS, str(site.port), str(qnet.public), str(qnet.decoy), str(qnet.client.home)):
+            assert secret not in text, place

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from qnet.mesh.exit_policy import ExitPolicy, parse_allowance
-from qnet.roles import exit as exit_module
+from qnet.net.resolver import Resolver
 from qnet.wire.frames import Reset
 from qnet.wire.messages import ExitCounts
 from tests.support.links import CIRCUIT, allowing, link_pair, silent_listener, site, until
@@ -44,10 +44,10 @@ async def test_a_name_is_resolved_once_and_its_checked_address_connected_to(monk
     """A name server that answers otherwise the second time gets no second time."""
     answers = iter([["127.0.0.1"], ["127.0.0.9"]])
 
-    async def rebinding(host: str, port: int) -> list[str]:
+    async def rebinding(self: Resolver, host: str) -> list[str]:
         return next(answers)
 
-    monkeypatch.setattr(exit_module, "resolve", rebinding)
+    monkeypatch.setattr(Resolver, "addresses", rebinding)
     peers = []
 
     async def who(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,10 +64,10 @@ async def test_a_name_is_resolved_once_and_its_checked_address_connected_to(monk
 
 
 async def test_a_name_with_mixed_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def mixed(host: str, port: int) -> list[str]:
+    async def mixed(self: Resolver, host: str) -> list[str]:
         return ["93.184.216.34", "127.0.0.1"]
 
-    monkeypatch.setattr(exit_module, "resolve", mixed)
+    monkeypatch.setattr(Resolver, "addresses", mixed)
     async with link_pair(ExitPolicy(frozenset([80]))) as pair:
         assert await pair.client.open(CIRCUIT, "mixed.test", 80).opened is Reset.POLICY
 
@@ -78,10 +78,10 @@ async def test_the_machines_own_addresses_are_refused(monkeypatch: pytest.Monkey
         probe.connect(("192.0.2.1", 9))
         mine = probe.getsockname()[0]
 
-    async def answer(host: str, port: int) -> list[str]:
+    async def answer(self: Resolver, host: str) -> list[str]:
         return [mine]
 
-    monkeypatch.setattr(exit_module, "resolve", answer)
+    monkeypatch.setattr(Resolver, "addresses", answer)
     monkeypatch.setattr("qnet.mesh.exit_policy.REFUSED", ())
     async with link_pair(ExitPolicy(frozenset([80]))) as pair:
         assert await pair.client.open(CIRCUIT, "me.test", 80).opened is Reset.POLICY
@@ -90,10 +90,10 @@ async def test_the_machines_own_addresses_are_refused(monkeypatch: pytest.Monkey
 async def test_an_unexpected_failure_is_one_streams_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(host: str, port: int) -> list[str]:
+    async def broken(self: Resolver, host: str) -> list[str]:
         raise ZeroDivisionError("secret.test")
 
-    monkeypatch.setattr(exit_module, "resolve", broken)
+    monkeypatch.setattr(Resolver, "addresses", broken)
     async with link_pair(ExitPolicy(frozenset([80]))) as pair:
         assert await pair.client.open(CIRCUIT, "secret.test", 80).opened is Reset.INTERNAL
         assert not pair.peer.link.closed and pair.peer.streams == 0

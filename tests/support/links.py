@@ -6,12 +6,14 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from qnet.mesh.exit_policy import Allowance, ExitPolicy, parse_allowance
 from qnet.net.channel import Channel
 from qnet.net.link import Link
 from qnet.net.stream import StreamSocket
 from qnet.roles.exit import Exit
+from qnet.roles.exit_turns import ClientLimits
 from qnet.roles.services import Services
 from qnet.wire.events import Extend, StreamOpen
 from qnet.wire.link import LinkSession
@@ -19,6 +21,8 @@ from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import Scratch
 
 CIRCUIT = 1
+AMPLE = ClientLimits(connects=1000, streams_per_minute=1_000_000)
+"""For tests of other things than an exit's limits."""
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -78,11 +82,13 @@ async def attach(stream: StreamSocket) -> Streams:
 
 
 @asynccontextmanager
-async def link_pair(policy: ExitPolicy, max_connections: int = 1000) -> AsyncIterator[Pair]:
+async def link_pair(policy: ExitPolicy, max_connections: int = 1000, **more: Any) -> AsyncIterator[Pair]:
+    """``more``: what else the exit is told; or ``exit``, one that is there already."""
     one, two = os.urandom(32), os.urandom(32)
     loop = asyncio.get_running_loop()
     near, far = tcp_pair()
-    owner, exit_role = Owner(), Exit(policy, max_connections)
+    owner = Owner()
+    exit_role = more.pop("exit", None) or Exit(policy, max_connections, **{"clients": AMPLE} | more)
     services = Services(exit_role, None)
     links = []
     for raw, keys, initiator, who in (

@@ -29,7 +29,8 @@ class Node:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {"QNET_HOME": str(self.home), "EXIT_ABUSE_EMAIL": "abuse@example.test"}
+        ample = {"EXIT_STREAMS_PER_MINUTE": "100000", "EXIT_CONNECTS_PER_CLIENT": "1000"}
+        return ample | os.environ | {"QNET_HOME": str(self.home), "EXIT_ABUSE_EMAIL": "abuse@example.test"}
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``qnet`` for this node."""

@@ -28,8 +28,11 @@ def run(settings: Settings, folders: Folders, *, connect: bool, ready: Callable[
     import anyio
 
     from qnet.app.helper import Helper
+    from qnet.roles.log_ring import LogRing, collected
 
-    anyio.run(Helper(settings, folders, connect=connect, ready=ready).run)
+    ring = LogRing()
+    with collected(ring):
+        anyio.run(Helper(settings, folders, connect=connect, ready=ready, ring=ring).run)
 
 
 def join(folders: Folders, source: Path) -> Descriptor:

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 import anyio
 
 from qnet import __version__
+from qnet.app.exit_node import make_exit, serve_notice
 from qnet.app.modes import Capabilities, ModeError, capabilities
 from qnet.app.trust import load_roots
 from qnet.browser.rules.keeper import RuleKeeper
@@ -21,20 +22,24 @@ from qnet.keys import load_or_create
 from qnet.mesh.exit_policy import Address, ExitPolicy, parse_allowance
 from qnet.net.client_link import Disguise
 from qnet.net.control import ControlServer
+from qnet.net.failures import FailureTeller
+from qnet.net.files import raise_file_limit
 from qnet.net.listen import bind, serve
 from qnet.roles.control import Control
 from qnet.roles.exit import Exit
+from qnet.roles.log_ring import LogRing
 from qnet.roles.peer import PeerPlace, Presentation, describe, serve_peer
 from qnet.roles.peer_book import PeerBook
 from qnet.roles.proxy import Proxy
+from qnet.roles.rates import RateMeter
 from qnet.roles.relay import Relay
 from qnet.roles.services import Services
-from qnet.roles.tunnel import Tunnel
+from qnet.roles.tunnel import Tunnel, TunnelView
 from qnet.settings import Folders, Settings, replace_file, split_address
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.descriptor import DescriptorError
 from qnet.wire.errors import LocalError
-from qnet.wire.messages import Status, StatusEvent
+from qnet.wire.messages import State, Status, StatusEvent, Traffic
 from qnet.wire.scratch import Scratch
 from qnet.wire.tls.template import Template
 
@@ -54,7 +59,13 @@ class Helper:
     """One helper process."""
 
     def __init__(
-        self, settings: Settings, folders: Folders, *, connect: bool, ready: Callable[[], None] = lambda: None
+        self,
+        settings: Settings,
+        folders: Folders,
+        *,
+        connect: bool,
+        ready: Callable[[], None] = lambda: None,
+        ring: LogRing | None = None,
     ) -> None:
         self._settings = settings
         self._folders = folders
@@ -63,6 +74,9 @@ class Helper:
         self._scratch = Scratch()
         self._stop = anyio.Event()
         self._started = time.time()
+        self._serves_since = 0.0
+        self._ring = ring
+        self._meter = RateMeter()
         self._tunnel: Tunnel | None = None
         self._rules: RuleKeeper | None = None
         self._proxy: Proxy | None = None
@@ -73,7 +87,8 @@ class Helper:
 
     async def run(self) -> None:
         """Serve until ``stop``, SIGINT or SIGTERM; raises ``LocalError`` when it cannot start."""
-        can = capabilities(self._settings)
+        can = self._can = capabilities(self._settings)
+        asyncio.get_running_loop().set_exception_handler(FailureTeller())
         disguise = load_disguise(self._settings)
         try:
             async with anyio.create_task_group() as group:
@@ -87,7 +102,11 @@ class Helper:
                 )
                 status_socket = bind(LOOPBACK, self._settings.status_port, what="the status", option="--status-port")
                 if can.relays:
+                    group.start_soon(self._serve_status, status_socket)
                     await self._serve_public(can, disguise)
+                if self._exit is not None:
+                    group.start_soon(self._exit.run)
+                    group.start_soon(serve_notice, self._settings)
                 browsers = bind(LOOPBACK, 0, what="the browsers' proxy", option="--socks-port")
                 port: int = browsers.getsockname()[1]
                 rules = self._rules = RuleKeeper(RuleStore(self._folders.data / "rules"), port)
@@ -102,7 +121,8 @@ class Helper:
                         tunnel.lease("command line")
                 _log.info("ready as %s", self._settings.mode)
                 self._ready()
-                group.start_soon(_serve_status, self.status, status_socket)
+                if not can.relays:
+                    group.start_soon(self._serve_status, status_socket)
                 await self._stop.wait()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:
@@ -123,23 +143,45 @@ class Helper:
         """The present status."""
         assert self._tunnel is not None  # noqa: S101
         view = self._tunnel.view()
+        state, since = self._state(view)
+        exits = self._exit.counts if self._exit else None
+        carried = exits.traffic if exits else Traffic()
+        passed = Traffic(up=view.traffic.up + carried.up, down=view.traffic.down + carried.down)
         return Status(
-            state=view.state,
+            state=state,
             mode=self._settings.mode,
             version=__version__,
-            since=view.since,
+            since=since,
+            started=self._started,
             peers=view.peers,
+            online=len(view.hops),
             circuits=1 if view.hops else 0,
             streams=view.streams,
             leases=view.leases,
             hops=view.hops,
             traffic=view.traffic,
+            rates=self._meter.update(time.monotonic(), passed),
             reconnection_attempts=view.attempts,
             last_error=view.last_error,
-            exit=self._exit.counts if self._exit else None,
+            exit=exits,
             pac_hash=self._rules.pac.hash if self._rules else "",
             rules_generation=self._rules.generation if self._rules else 0,
         )
+
+    def _state(self, view: TunnelView) -> tuple[State, float]:
+        """The state, and since when. A node that only serves others has no tunnel to tell of."""
+        if self._can.proxies:
+            return view.state, view.since
+        if self._serves_since:
+            return State.CONNECTED, self._serves_since
+        return State.CALIBRATING, self._started
+
+    async def _serve_status(self, bound: object) -> None:
+        # Imported here: the proxy and the control socket are ready before the web framework is.
+        from qnet.roles.status import StatusServer, status_app
+
+        app = status_app(self.status, self._settings, self._ring)
+        await StatusServer(app).serve(sockets=[bound])  # type: ignore[list-item]
 
     async def _serve_programs(self, proxy: Proxy, browsers: socket.socket) -> None:
         """The proxy for programs, and one for browsers on a port of its own."""
@@ -149,16 +191,18 @@ class Helper:
 
     async def _serve_public(self, can: Capabilities, disguise: Disguise) -> None:
         settings = self._settings
+        raise_file_limit()
         assert settings.listen is not None and settings.decoy is not None  # noqa: S101 - capabilities() checked
         keys = load_or_create(self._folders.data)
         decoy_name, decoy_port = split_address(settings.decoy)
         decoy = split_address(settings.decoy_address) if settings.decoy_address else (decoy_name, decoy_port)
         place = PeerPlace(split_address(settings.listen), decoy_name, decoy)
         if can.exits:
-            self._exit = Exit(exit_policy(settings), settings.exit_max_connections)
+            self._exit = make_exit(settings, exit_policy(settings), self._folders.data)
         relay = Relay(relay_policy(settings), disguise)
         self._services = Services(self._exit, relay)
         self._servers.append(await serve_peer(place, keys, disguise, self._scratch, self._services))
+        self._serves_since = time.time()
         roles = ("entry", "relay", "exit") if can.exits else ("entry", "relay")
         presentation = Presentation(
             settings.address or settings.listen, decoy_name, roles, settings.nickname, settings.country
@@ -195,13 +239,6 @@ class Helper:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
                 self._stop.set()
-
-
-async def _serve_status(status: Callable[[], Status], bound: object) -> None:
-    # Imported here: the proxy and the control socket are ready before the web framework is.
-    from qnet.roles.status import StatusServer, status_app
-
-    await StatusServer(status_app(status)).serve(sockets=[bound])  # type: ignore[list-item]
 
 
 def load_disguise(settings: Settings) -> Disguise:

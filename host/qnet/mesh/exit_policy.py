@@ -2,12 +2,14 @@
 
 Refused always, in every form that an address can take (RFC 6890 and its registries): this host, private, link-local
 (with the clouds' metadata service), carrier-grade NAT, documentation, benchmark, multicast and reserved ranges, and
-whatever reaches them through an IPv6 transition: mapped, NAT64, 6to4, Teredo. Of IPv6 only 2000::/3 is public (RFC
-4291); what else some network routes, for example to its own mesh, is not the internet.
+whatever reaches them through an IPv6 transition: mapped, NAT64, 6to4, Teredo, ISATAP. Of IPv6 only 2000::/3 is public
+(RFC 4291); what else some network routes, for example to its own mesh, is not the internet. An address that carries
+another is refused when either is.
 """
 
 import ipaddress
 from collections.abc import Collection, Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,6 +44,8 @@ REFUSED: tuple[Network, ...] = tuple(
 )
 # Not 64:ff9b:1::/48: where an IPv4 address lies in that one is for each network to decide (RFC 8215).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+"""The upper half of an interface identifier whose lower half is an IPv4 address (RFC 5214, 6.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +99,20 @@ def parse_allowance(text: str) -> Allowance:
     return Allowance(ipaddress.ip_network(network.replace("[", "").replace("]", "")), number)
 
 
-def permitted(policy: ExitPolicy, addresses: Iterable[str], port: int, own: Collection[str] = ()) -> list[str]:
-    """Those of the resolved ``addresses`` that may be connected to, in order. ``own``: those that the machine has.
+def carried(addresses: Iterable[str]) -> list[str]:
+    """The ``addresses`` as they stand, and every address that they carry; what is none is left out."""
+    found = []
+    for text in addresses:
+        with suppress(ValueError):
+            found += [text, *map(str, _forms(ipaddress.ip_address(text.partition("%")[0])))]
+    return list(dict.fromkeys(found))
 
-    One refused address refuses the name: a name that points both outside and inside is an attempt to get inside.
+
+def permitted(policy: ExitPolicy, addresses: Iterable[str], port: int, own: Collection[str] = ()) -> list[str]:
+    """Those of the resolved ``addresses`` that may be connected to, in order.
+
+    ``own``: which of what they carry (``carried``) the machine has itself. One refused address refuses the name: a
+    name that points both outside and inside is an attempt to get inside.
     """
     checked = list(addresses)
     for text in checked:
@@ -106,7 +120,8 @@ def permitted(policy: ExitPolicy, addresses: Iterable[str], port: int, own: Coll
             address = ipaddress.ip_address(text.partition("%")[0])
         except ValueError:
             return []
-        if not policy.permits(address, port, is_own=text in own):
+        is_own = any(form in own for form in (text, *map(str, _forms(address))))
+        if not policy.permits(address, port, is_own=is_own):
             return []
     return checked
 
@@ -116,16 +131,17 @@ def _is_public(address: Address) -> bool:
 
 
 def _forms(address: Address) -> list[Address]:
-    """The address, and the IPv4 addresses that it leads to."""
+    """The address, and the IPv4 addresses that it leads to; in the ranges that only carry, those alone."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
-    inner: list[Address] = []
-    if address.ipv4_mapped:
-        return [address.ipv4_mapped]
+    low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.ipv4_mapped or address in _NAT64:
+        return [low]
+    inner: list[Address] = [address]
     if address.sixtofour:
         inner.append(address.sixtofour)
     if address.teredo:
         inner.extend(address.teredo)
-    if address in _NAT64:
-        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
-    return [address, *inner]
+    if int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
+        inner.append(low)
+    return inner

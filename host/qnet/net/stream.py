@@ -33,7 +33,14 @@ class StreamSocket(asyncio.BufferedProtocol):
         self._undrained = 0
         self._ended = False
         self._gone = False
+        self.moved = 0
+        """Bytes taken from and given to the socket: whether anything happens on this stream."""
         self.opened: asyncio.Future[Reset | None] = channel.loop.create_future()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream is over; its last bytes may still be leaving."""
+        return self._gone
 
     # --- from the socket
 
@@ -67,6 +74,7 @@ class StreamSocket(asyncio.BufferedProtocol):
         return self._channel.scratch.payload[HEADROOM : HEADROOM + room]
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.moved += nbytes
         if self._limit == 0:
             return  # not for this destination; it is read only to see the end
         if self._limit is not None:
@@ -104,6 +112,7 @@ class StreamSocket(asyncio.BufferedProtocol):
 
     def deliver(self, data: memoryview) -> None:
         """Payload for the socket; ``data`` is not kept."""
+        self.moved += len(data)
         if self._transport is None:
             self._early += data
         elif not self._gone:

@@ -1,13 +1,26 @@
-"""The status page on 127.0.0.1: ``/`` (HTML), ``/status`` (JSON), ``/ready``, ``/ping``.
+"""The status page on 127.0.0.1: what the helper is doing, for people and for programs.
+
+| path | what |
+|---|---|
+| ``/`` | a page, anew every five seconds |
+| ``/status`` | the status as JSON, see ``as_json`` |
+| ``/status.txt`` | the same as ``qnet status`` prints |
+| ``/ready`` | 200 when connected, else 503 |
+| ``/ping`` | ``pong`` |
+| ``/metrics`` | numbers for Prometheus |
+| ``/config`` | the settings, without what names somebody or something |
+| ``/logs?tail=N`` | the last N lines of the log, 100 if not said |
 
 Any web page can make its browser ask this port, so it answers only requests for a loopback host that no other site
 caused, and never grants cross-origin access. It tells states and sums, no destination and no address.
 """
 
 import html
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import uvicorn
@@ -17,7 +30,12 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from qnet.wire.messages import State, Status
+from qnet.roles.log_ring import SIZE, LogRing
+from qnet.roles.metrics import CONTENT_TYPE, exposition
+from qnet.roles.shown_settings import shown_settings
+from qnet.roles.status_text import describe, duration, size
+from qnet.settings import Settings
+from qnet.wire.messages import ExitCounts, State, Status
 
 COLOURS = {
     State.OFFLINE: "#c62828",
@@ -42,14 +60,32 @@ background:{colour}}}dt{{opacity:.7}}dd{{margin:0 0 .6rem}}p{{padding:.8rem 1rem
 </style><h1><i></i>QNet is {state}</h1>{error}<dl>{rows}</dl></html>"""
 
 
-def status_app(status: Callable[[], Status]) -> ASGIApp:
+def status_app(status: Callable[[], Status], settings: Settings | None = None, log: LogRing | None = None) -> ASGIApp:
     """The ASGI application; ``status`` is asked at each request."""
+    shown = shown_settings(settings or Settings())
+    ring = log or LogRing()
 
     async def page(request: Request) -> Response:
         return HTMLResponse(render(status()))
 
-    async def as_json(request: Request) -> Response:
-        return Response(msgspec.json.encode(status()), media_type="application/json")
+    async def whole(request: Request) -> Response:
+        return Response(msgspec.json.encode(as_json(status(), time.time())), media_type="application/json")
+
+    async def text(request: Request) -> Response:
+        return PlainTextResponse(describe(status(), time.time()) + "\n")
+
+    async def metrics(request: Request) -> Response:
+        return PlainTextResponse(exposition(status()), headers={"Content-Type": CONTENT_TYPE})
+
+    async def config(request: Request) -> Response:
+        return JSONResponse(shown)
+
+    async def logs(request: Request) -> Response:
+        tail = request.query_params.get("tail", "100")
+        if not (tail.isascii() and tail.isdigit() and 0 < len(tail) <= len(str(SIZE)) and 0 < int(tail) <= SIZE):
+            wrong = {"code": "tail", "message": f"tail is a number of lines from 1 to {SIZE}"}
+            return JSONResponse({"error": wrong}, 400)
+        return PlainTextResponse("".join(f"{line}\n" for line in ring.tail(int(tail))))
 
     async def ready(request: Request) -> Response:
         connected = status().state is State.CONNECTED
@@ -58,8 +94,39 @@ def status_app(status: Callable[[], Status]) -> ASGIApp:
     async def ping(request: Request) -> Response:
         return PlainTextResponse("pong\n")
 
-    routes = [Route("/", page), Route("/status", as_json), Route("/ready", ready), Route("/ping", ping)]
-    return _LocalOnly(Starlette(routes=routes))
+    pages = {
+        "/": page,
+        "/status": whole,
+        "/status.txt": text,
+        "/ready": ready,
+        "/ping": ping,
+        "/metrics": metrics,
+        "/config": config,
+        "/logs": logs,
+    }
+    return _LocalOnly(Starlette(routes=[Route(path, answer) for path, answer in pages.items()]))
+
+
+def as_json(status: Status, now: float) -> dict[str, Any]:
+    """The status, and the same facts under the flat names that dashboards know; ``now`` in unix seconds.
+
+    ``exit_…``: only of a node that is an exit. ``uptime``: whole seconds.
+    """
+    flat: dict[str, Any] = {
+        "uptime": max(0, int(now - status.started)),
+        "peers_online": status.online,
+        "mesh_peer_count": status.peers,
+        "active_circuits": status.circuits,
+    }
+    if status.exit is not None:
+        carried = status.exit.traffic
+        flat |= {
+            "exit_requests_total": status.exit.requests,
+            "exit_requests_success": status.exit.success,
+            "exit_requests_blocked": status.exit.blocked,
+            "exit_bandwidth_bytes": carried.up + carried.down,
+        }
+    return {**msgspec.to_builtins(status), **flat}
 
 
 class _LocalOnly:
@@ -99,13 +166,24 @@ def render(status: Status) -> str:
         "Route": hops,
         "Open streams": str(status.streams),
         "Received / sent": f"{status.traffic.down:,} / {status.traffic.up:,} bytes",
-        "Version": status.version,
+        "Now": f"{size(status.rates.down)}/s / {size(status.rates.up)}/s",
+        **(_exit_facts(status.exit) if status.exit else {}),
+        "Running": f"{duration(time.time() - status.started)}, version {status.version}",
     }
     rows = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in facts.items())
     error = ""
     if status.last_error is not None:
         error = f"<p>{html.escape(status.last_error.message)} {html.escape(status.last_error.hint)}</p>"
     return _PAGE.format(state=status.state, colour=COLOURS[status.state], error=error, rows=rows)
+
+
+def _exit_facts(counts: ExitCounts) -> dict[str, str]:
+    carried = counts.traffic.up + counts.traffic.down
+    return {
+        "Streams for others": f"{counts.requests:,} asked for, {counts.success:,} connected, "
+        f"{counts.blocked:,} refused by policy, {counts.limited:,} by limits",
+        "Carried for others": f"{size(carried)}, this month {size(counts.month_bytes)}",
+    }
 
 
 class StatusServer(uvicorn.Server):

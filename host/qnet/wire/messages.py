@@ -39,12 +39,16 @@ UPLOAD_LIMIT = 16 * 1024 * 1024
 
 
 class State(StrEnum):
-    """What the helper can do for a browser right now; it never claims more than is true."""
+    """What the helper can do right now; it never claims more than is true."""
 
     OFFLINE = "offline"
+    """No tunnel, and none is being built: nobody needs one, or no peer is known."""
     CALIBRATING = "calibrating"
+    """Starting: a peer measures its decoy and does not listen yet."""
     CONNECTING = "connecting"
+    """A tunnel is being built."""
     CONNECTED = "connected"
+    """Pages go through the tunnel; of a node that only serves others: it listens and its decoy has answered."""
 
 
 # --- rules
@@ -227,30 +231,48 @@ class Traffic(msgspec.Struct, kw_only=True, frozen=True):
     down: int = 0
 
 
+class Rates(msgspec.Struct, kw_only=True, frozen=True):
+    """Bytes of content a second, up and down: over the last second, and over the last 60 (or since the start)."""
+
+    up: int = 0
+    down: int = 0
+    up_60: int = 0
+    down_60: int = 0
+
+
 class ExitCounts(msgspec.Struct, kw_only=True, frozen=True):
-    """What an exit did since its start: streams asked for, connected, refused by its policy."""
+    """What an exit did since its start: streams asked for, connected, refused by its policy, refused by its limits,
+    and bytes carried. ``month_bytes``: both ways since the month began (UTC), earlier runs included.
+    """
 
     requests: int = 0
     success: int = 0
     blocked: int = 0
+    limited: int = 0
+    traffic: Traffic = Traffic()
+    month_bytes: int = 0
 
 
 class Status(msgspec.Struct, kw_only=True, frozen=True):
-    """The helper's state; ``since`` in unix seconds is when it entered ``state``.
+    """The helper's state; in unix seconds, ``since`` is when it entered ``state``, ``started`` when it began.
 
-    ``pac_hash`` and ``rules_generation`` name what is in force now.
+    ``online``: peers that the present route goes through, all of them proven. ``rates`` are of all content that passes
+    here, an exit's for others included. ``pac_hash`` and ``rules_generation`` name what is in force now.
     """
 
     state: State
     mode: str
     version: str
     since: float
+    started: float = 0.0
     peers: int = 0
+    online: int = 0
     circuits: int = 0
     streams: int = 0
     leases: int = 0
     hops: list[Hop] = []
     traffic: Traffic = Traffic()
+    rates: Rates = Rates()
     reconnection_attempts: int = 0
     last_error: ErrorInfo | None = None
     exit: ExitCounts | None = None

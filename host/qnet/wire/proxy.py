@@ -63,7 +63,10 @@ FAILURES = {
         Reply.NETWORK_UNREACHABLE, HTTPStatus.SERVICE_UNAVAILABLE, Place.MESH, "there is no tunnel at the moment"
     ),
     FailureReason.LIMIT: Failure(
-        Reply.GENERAL_FAILURE, HTTPStatus.SERVICE_UNAVAILABLE, Place.EXIT, "the exit's limit is reached"
+        Reply.GENERAL_FAILURE,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        Place.EXIT,
+        "the exit is busy, try again in a minute",
     ),
     FailureReason.INTERNAL: Failure(Reply.GENERAL_FAILURE, HTTPStatus.BAD_GATEWAY, Place.HOST, "the helper failed"),
 }

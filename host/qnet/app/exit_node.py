@@ -1,0 +1,63 @@
+"""An exit as the settings describe it: its limits, its books, the addresses that it leaves from, its notice page."""
+
+import logging
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+from qnet.app.modes import ModeError
+from qnet.mesh.exit_policy import ExitPolicy
+from qnet.net.listen import ListenError, bind
+from qnet.roles.abuse_log import AbuseLog
+from qnet.roles.exit import Exit
+from qnet.roles.exit_turns import ClientLimits
+from qnet.roles.exit_usage import Usage
+from qnet.settings import Settings
+
+GIGABYTE = 10**9
+
+_log = logging.getLogger(__name__)
+
+
+def make_exit(settings: Settings, policy: ExitPolicy, data: Path) -> Exit:
+    """``data``: the folder for its books; raises ``ModeError`` when it cannot leave from where it should."""
+    for address in settings.exit_bind:
+        _check_source(address)
+    if not settings.exit_bind:
+        _log.warning("people enter and leave at the same address: whoever sees it leave can find the entry (exit_bind)")
+    return Exit(
+        policy,
+        settings.exit_max_connections,
+        clients=ClientLimits(settings.exit_connects_per_client, settings.exit_streams_per_minute),
+        idle_seconds=settings.exit_idle_minutes * 60.0,
+        sources=settings.exit_bind,
+        usage=Usage(data / "exit-usage.json", settings.exit_monthly_gigabytes * GIGABYTE),
+        abuse_log=AbuseLog(data / "abuse.log") if settings.exit_abuse_log else None,
+    )
+
+
+def _check_source(address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        raise ModeError("this computer does not have the address in exit_bind", "give it one of its own") from None
+
+
+async def serve_notice(settings: Settings) -> None:
+    """Show the notice page on port 80 of each address that the exit leaves from, until cancelled."""
+    # Imported here: only an exit with an address of its own needs it.
+    from qnet.roles.notice import PORT, notice_app
+    from qnet.roles.status import StatusServer
+
+    with ExitStack() as stack:
+        sockets = []
+        for address in settings.exit_bind:
+            try:
+                sockets.append(stack.enter_context(bind(address, PORT, what="the notice page", option="exit_bind")))
+            except ListenError as error:
+                _log.warning("there is no notice page: %s", error.message)
+        if sockets:
+            app = notice_app(settings.abuse_email, settings.exit_allowed_ports)
+            await StatusServer(app).serve(sockets=sockets)
