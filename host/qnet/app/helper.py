@@ -9,10 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import resources
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import anyio
+from anyio.abc import TaskGroup
 
 from qnet import __version__
+from qnet.app.membership import Membership, Public
 from qnet.app.modes import Capabilities, ModeError, capabilities
 from qnet.app.trust import load_roots
 from qnet.browser.rules.keeper import RuleKeeper
@@ -23,20 +26,31 @@ from qnet.net.client_link import Disguise
 from qnet.net.control import ControlServer
 from qnet.net.listen import bind, serve
 from qnet.roles.control import Control
+from qnet.roles.discovery import Discovery
 from qnet.roles.exit import Exit
-from qnet.roles.peer import PeerPlace, Presentation, describe, serve_peer
+from qnet.roles.peer import (
+    DESCRIPTOR_SECONDS,
+    LISTED_SECONDS,
+    OPERATOR_SECONDS,
+    PeerPlace,
+    Presentation,
+    describe,
+    serve_peer,
+)
 from qnet.roles.peer_book import PeerBook
 from qnet.roles.proxy import Proxy
 from qnet.roles.relay import Relay
-from qnet.roles.services import Services
 from qnet.roles.tunnel import Tunnel
 from qnet.settings import Folders, Settings, replace_file, split_address
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.descriptor import DescriptorError
 from qnet.wire.errors import LocalError
-from qnet.wire.messages import Status, StatusEvent
+from qnet.wire.messages import State, Status, StatusEvent
 from qnet.wire.scratch import Scratch
 from qnet.wire.tls.template import Template
+
+if TYPE_CHECKING:
+    from qnet.roles.services import Services
 
 LOOPBACK = "127.0.0.1"
 STATUS_INTERVAL = 1.0
@@ -63,6 +77,7 @@ class Helper:
         self._scratch = Scratch()
         self._stop = anyio.Event()
         self._started = time.time()
+        self._discovery: Discovery | None = None
         self._tunnel: Tunnel | None = None
         self._rules: RuleKeeper | None = None
         self._proxy: Proxy | None = None
@@ -81,13 +96,16 @@ class Helper:
                 control = Control(self.status, self._stop.set, self._on_rules)
                 server = ControlServer(self._folders.control, control)
                 await group.start(server.serve)
-                book = PeerBook(self._folders.data / "peers")
+                discovery = self._discovery = Discovery(PeerBook(self._folders.data / "peers"), self._on_change)
                 tunnel = self._tunnel = Tunnel(
-                    book.peers, disguise, self._scratch, self._on_change, hops=self._settings.hops
+                    discovery.peers, disguise, self._scratch, self._on_change, hops=self._settings.hops
+                )
+                membership = Membership(
+                    self._settings, self._folders, can, disguise, self._scratch, discovery, self._in_use
                 )
                 status_socket = bind(LOOPBACK, self._settings.status_port, what="the status", option="--status-port")
                 if can.relays:
-                    await self._serve_public(can, disguise)
+                    membership.public = await self._serve_public(group, can, disguise)
                 browsers = bind(LOOPBACK, 0, what="the browsers' proxy", option="--socks-port")
                 port: int = browsers.getsockname()[1]
                 rules = self._rules = RuleKeeper(RuleStore(self._folders.data / "rules"), port)
@@ -96,13 +114,14 @@ class Helper:
                     await self._serve_programs(self._proxy, browsers)
                 control.ready(tunnel, rules, port)
                 group.start_soon(self._announce, server)
+                group.start_soon(membership.run)
                 if can.proxies:
                     group.start_soon(tunnel.run)
                     if self._connect:
                         tunnel.lease("command line")
                 _log.info("ready as %s", self._settings.mode)
                 self._ready()
-                group.start_soon(_serve_status, self.status, status_socket)
+                group.start_soon(_serve_status, self.status, status_socket, membership.public)
                 await self._stop.wait()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:
@@ -147,7 +166,13 @@ class Helper:
         self._servers.append(await serve(lambda: proxy.protocol(optimistic=False), programs))
         self._servers.append(await serve(lambda: proxy.protocol(optimistic=True), browsers))
 
-    async def _serve_public(self, can: Capabilities, disguise: Disguise) -> None:
+    async def _serve_public(self, group: TaskGroup, can: Capabilities, disguise: Disguise) -> Public:
+        # Imported here: a client has no use for the web framework before its status page has.
+        from qnet.app.directory import Api, serve_api
+        from qnet.roles.directory_door import DirectoryDoor
+        from qnet.roles.prover import Prover
+        from qnet.roles.services import Services
+
         settings = self._settings
         assert settings.listen is not None and settings.decoy is not None  # noqa: S101 - capabilities() checked
         keys = load_or_create(self._folders.data)
@@ -156,20 +181,38 @@ class Helper:
         place = PeerPlace(split_address(settings.listen), decoy_name, decoy)
         if can.exits:
             self._exit = Exit(exit_policy(settings), settings.exit_max_connections)
-        relay = Relay(relay_policy(settings), disguise)
-        self._services = Services(self._exit, relay)
+        policy = relay_policy(settings)
+        api = Api()
+        door = DirectoryDoor(api) if can.runs_directory else None
+        self._services = Services(self._exit, Relay(policy, disguise), door)
         self._servers.append(await serve_peer(place, keys, disguise, self._scratch, self._services))
-        roles = ("entry", "relay", "exit") if can.exits else ("entry", "relay")
+        played = {"entry": True, "relay": True, "exit": can.exits, "bootstrap": can.runs_directory}
+        roles = tuple(role for role, plays in played.items() if plays)
         presentation = Presentation(
             settings.address or settings.listen, decoy_name, roles, settings.nickname, settings.country
         )
+        seconds = OPERATOR_SECONDS if can.runs_directory else DESCRIPTOR_SECONDS
         try:
-            descriptor = describe(keys, presentation, time.time())
+            descriptor = describe(keys, presentation, time.time(), seconds)
         except DescriptorError as error:
             raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
         replace_file(self._folders.data / "descriptor.qnet", descriptor)
         if can.exits:
             _log.warning(LEGAL_NOTICE)
+        if door is not None:
+            group.start_soon(door.run)
+        if can.runs_directory and settings.directory_http is not None:
+            group.start_soon(serve_api, api, settings.directory_http)
+        own = keys.identity.public_key().public_bytes_raw()
+        prove = Prover(policy, disguise, self._scratch, own).prove
+        return Public(keys, api, prove, lambda now: describe(keys, presentation, now, LISTED_SECONDS))
+
+    def _in_use(self) -> bool:
+        """Whether somebody uses the tunnel, or wants to."""
+        if self._tunnel is None:
+            return False
+        view = self._tunnel.view()
+        return view.state is not State.OFFLINE or view.leases > 0
 
     def _on_rules(self) -> None:
         if self._proxy is not None:
@@ -177,6 +220,8 @@ class Helper:
         self._on_change()
 
     def _on_change(self) -> None:
+        if self._discovery is not None and self._in_use():
+            self._discovery.use()
         self._changed.set()
 
     async def _announce(self, server: ControlServer) -> None:
@@ -197,11 +242,13 @@ class Helper:
                 self._stop.set()
 
 
-async def _serve_status(status: Callable[[], Status], bound: object) -> None:
+async def _serve_status(status: Callable[[], Status], bound: object, public: Public | None) -> None:
     # Imported here: the proxy and the control socket are ready before the web framework is.
+    from qnet.roles.directory import no_directory
     from qnet.roles.status import StatusServer, status_app
 
-    await StatusServer(status_app(status)).serve(sockets=[bound])  # type: ignore[list-item]
+    api = public.api if public is not None else no_directory()
+    await StatusServer(status_app(status, api)).serve(sockets=[bound])  # type: ignore[list-item]
 
 
 def load_disguise(settings: Settings) -> Disguise:

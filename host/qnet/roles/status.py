@@ -42,8 +42,8 @@ background:{colour}}}dt{{opacity:.7}}dd{{margin:0 0 .6rem}}p{{padding:.8rem 1rem
 </style><h1><i></i>QNet is {state}</h1>{error}<dl>{rows}</dl></html>"""
 
 
-def status_app(status: Callable[[], Status]) -> ASGIApp:
-    """The ASGI application; ``status`` is asked at each request."""
+def status_app(status: Callable[[], Status], api: ASGIApp | None = None) -> ASGIApp:
+    """The ASGI application; ``status`` is asked at each request, ``api`` answers what is asked below ``/api``."""
 
     async def page(request: Request) -> Response:
         return HTMLResponse(render(status()))
@@ -59,6 +59,7 @@ def status_app(status: Callable[[], Status]) -> ASGIApp:
         return PlainTextResponse("pong\n")
 
     routes = [Route("/", page), Route("/status", as_json), Route("/ready", ready), Route("/ping", ping)]
+    routes += [Route("/api/{path:path}", api)] if api is not None else []
     return _LocalOnly(Starlette(routes=routes))
 
 
