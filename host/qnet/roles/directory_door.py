@@ -46,7 +46,10 @@ class DirectoryDoor:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await self._server.serve(sockets=[self._bound])
+        try:
+            await self._server.serve(sockets=[self._bound])
+        finally:
+            self._bound.close()
 
     def open(self, channel: Channel, event: StreamOpen) -> None:
         """Connect the stream in a task of its own."""
