@@ -62,6 +62,7 @@ LINT = [
 ]
 TYPES = [Stage("types", ["mypy"])]
 DEMO_PROGRAMS = ("chromium", "nginx", "openssl", "tshark")
+NETWORK_PROGRAMS = ("curl", "nginx", "openssl")
 TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "node", "redis-server")
 
 VERBS = {
@@ -71,6 +72,9 @@ VERBS = {
     "lint": Verb("style and layers", LINT),
     "types": Verb("static types", TYPES),
     "run": Verb("the helper in the foreground", [Stage("helper", ["python", "-m", "qnet", "run"], False)]),
+    "network": Verb(
+        "a whole network of processes", [Stage("network", ["python", "tools/network.py"], False)], NETWORK_PROGRAMS
+    ),
     "screens": Verb("take screenshots", [Stage("screens", ["python", "-m", "e2e.screens"], False)], DEMO_PROGRAMS),
     "setup": Verb("only set up", [], TEST_PROGRAMS),
 }

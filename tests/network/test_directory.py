@@ -114,11 +114,11 @@ def test_a_newcomer_finds_the_mesh_in_two_seconds_and_browses(mesh: Community) -
     assert {len(mesh.listed(each)) for each in mesh.operators} == {len(mesh.public)}
 
 
-def test_a_query_takes_less_than_two_seconds_ten_times(mesh: Community) -> None:
+def test_a_query_takes_less_than_two_seconds(mesh: Community) -> None:
     """From the first moment that the status answers; what came before is the start of the process."""
     client = mesh.newcomer("cold")
     took = []
-    for _ in range(10):
+    for _ in range(3):
         (client.home / "data" / "peers.cache").unlink(missing_ok=True)
         with started(client):
             up = time.monotonic()

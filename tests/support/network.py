@@ -274,6 +274,7 @@ def community(
             nodes[operators + relays :],
             link,
         )
-        made.settle(len(nodes))
-        say(f"every operator's directory lists all {len(nodes)}")
+        count = len(nodes) if operator_mode == "super" else relays + exits  # a bootstrap registers nowhere
+        made.settle(count)
+        say(f"every operator's directory lists all {count}")
         yield made

@@ -74,8 +74,10 @@ class OperatorDirectory:
         async with anyio.create_task_group() as group:
             api.directory = self.service.app
             started()
+            group.start_soon(Gossiper(self.gossip, others).run)
+            group.start_soon(self.service.run)
             try:
-                group.start_soon(Gossiper(self.gossip, others).run)
-                await self.service.run()
+                await anyio.sleep_forever()
             finally:
+                # At once: what came in while the service writes its last snapshot would be lost.
                 api.directory = None

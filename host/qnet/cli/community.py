@@ -83,7 +83,8 @@ def _init(options: argparse.Namespace, folders: Folders) -> int:
     from qnet.wire.network_file import fingerprint
 
     network = community.found_network(folders, options.name, options.operators, open_to_all=options.open)
-    print(f"{network.name} is founded, with {len(network.operators)} operators. Fingerprint:")
+    count = len(network.operators)
+    print(f"{network.name} is founded, with {count} operator{'s' * (count != 1)}. Fingerprint:")
     print(f"  {fingerprint(network.founder)}")
     print("Invite with: qnet invite. Operators join like everybody.")
     print(f"Keep a copy of {folders.data / 'founder.key'} in a safe place: only it can change the network.")
