@@ -73,6 +73,17 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--connect", action="store_true", help="connect at once, without waiting for a browser")
 
 
+def run_options() -> dict[str, list[str]]:
+    """The options of ``qnet run``, by the setting that each decides."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_run_options(parser)
+    found: dict[str, list[str]] = {}
+    for action in parser._actions:
+        if action.dest in Settings.__struct_fields__:
+            found.setdefault(action.dest, []).extend(action.option_strings)
+    return found
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, equals, address = text.partition("=")
     if not equals:
