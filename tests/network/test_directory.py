@@ -199,6 +199,24 @@ def test_a_peer_whose_keys_are_another_machines_is_not_listed(mesh: Community) -
     assert answer.status_code == 403 and answer.json()["error"]["code"] == "unproven"
 
 
+def test_plain_http_where_an_operator_asks_for_it(mesh: Community) -> None:
+    """And a super peer that the network file does not name runs no directory for it, and says why."""
+    port = free_port()
+    rules = [f"--directory-http=127.0.0.1:{port}", f"--status-port={(status := free_port())}", "--exit-only"]
+    node = public_node(mesh.folder / "open", free_port(), mesh.decoy, mesh.roots, rules, nickname="open")
+    node.status_port = status
+    with started(node):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/relays/by-country", timeout=5) as answer:
+            alone = json.load(answer)
+        assert [item["peer_id"] for item in alone["NL"]] == [identity(node)], "an operator by itself lists itself"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=5)
+        must(node.command("join", "--yes", mesh.link))
+        until(lambda: ask(node, "/api/relays/by-country")[0] == 404, 5)
+        until(lambda: "runs no directory" in log(node), 5)
+        until(lambda: "no operator of this network endorses" in log(node), 10)
+
+
 def test_operators_that_fall_silent_one_after_the_other(mesh: Community) -> None:
     """One dead: the others are asked. All dead: what is on disk. That damaged too: the operators are the peers."""
     client = mesh.newcomer("patient")

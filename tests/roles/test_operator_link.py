@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from qnet.net import peer_link
-from qnet.roles import operator_link
+from qnet.roles import directory_door, operator_link
 from qnet.roles.directory_door import DirectoryDoor
 from qnet.roles.directory_http import DirectoryError, Source, request
 from qnet.roles.operator_link import OperatorLink
@@ -22,7 +22,7 @@ from qnet.roles.tunnel_http import TunnelTransport
 from qnet.wire.frames import Reset
 from qnet.wire.scratch import Scratch
 from tests.support.cover_pair import NAME, authority
-from tests.support.links import CIRCUIT, until
+from tests.support.links import CIRCUIT, attach, until
 from tests.support.peers import Peer, disguise, peer
 from tests.support.tls_servers import free_port, nginx
 
@@ -146,6 +146,26 @@ async def test_a_peer_without_a_directory_refuses(decoy: int) -> None:
             await request(Source(b"", "http://directory.qnet", lambda: TunnelTransport(link.open)), "GET", "/who")
         assert plain.exit.counts.requests == 0
         link.close()
+
+
+async def test_one_tunnel_has_so_many_places_and_silence_loses_them(
+    decoy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_door, "MAX_OF_ONE", 4)
+    monkeypatch.setattr(directory_door, "LONGEST_SECONDS", 0.5)
+    async with operator(decoy) as made:
+        link = await made.peer.connect()
+        streams = [link.channel.open(CIRCUIT, "directory.qnet", 80) for _ in range(4)]
+        assert [await stream.opened for stream in streams] == [None] * 4
+        applications = [await attach(stream) for stream in streams]
+        assert await link.channel.open(CIRCUIT, "directory.qnet", 80).opened is Reset.LIMIT
+        assert (await request(made.source(made.link()), "GET", "/who"))[0] == 200, "another tunnel has places"
+        for reader, writer in applications:
+            with pytest.raises(ConnectionResetError):
+                await reader.readexactly(1)
+            writer.close()
+        assert await link.channel.open(CIRCUIT, "directory.qnet", 80).opened is None
+        link.close("done")
 
 
 async def test_a_lost_link_is_made_again(decoy: int) -> None:

@@ -1,6 +1,7 @@
 """The directory of an operator's node: what of the roles makes it up, and where it is served."""
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,11 +38,15 @@ class Api:
         await (self.directory or self._absent)(scope, receive, send)
 
 
-async def serve_api(api: Api, address: str) -> None:
-    """Answer plain HTTP at ``address``, ``host:port``, for whoever asks; raises ``ListenError``."""
-    host, port = split_address(address)
-    bound = bind(host, port, what="the directory", option="--directory-http")
-    _log.warning("the directory is open to plain HTTP: whoever scans for it learns that this is an operator")
+def listen_for_api(address: str) -> socket.socket:
+    """The socket for plain HTTP at ``address``, ``host:port``; raises ``ListenError``."""
+    bound = bind(*split_address(address), what="the directory", option="--directory-http")
+    _log.warning("the directory answers plain HTTP: whoever scans for it learns that this is an operator")
+    return bound
+
+
+async def serve_api(api: Api, bound: socket.socket) -> None:
+    """Answer there until cancelled, whoever asks."""
     await DirectoryServer(api).serve(sockets=[bound])
 
 

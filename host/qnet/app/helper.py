@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 STATUS_INTERVAL = 1.0
 """Seconds between status events while the numbers in them change."""
+RENEW_SECONDS = 12 * 3600.0
+"""How often the descriptor that is given out by hand is issued anew."""
 
 _log = logging.getLogger(__name__)
 
@@ -168,7 +170,7 @@ class Helper:
 
     async def _serve_public(self, group: TaskGroup, can: Capabilities, disguise: Disguise) -> Public:
         # Imported here: a client has no use for the web framework before its status page has.
-        from qnet.app.directory import Api, serve_api
+        from qnet.app.directory import Api, listen_for_api, serve_api
         from qnet.roles.directory_door import DirectoryDoor
         from qnet.roles.prover import Prover
         from qnet.roles.services import Services
@@ -197,15 +199,25 @@ class Helper:
         except DescriptorError as error:
             raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
         replace_file(self._folders.data / "descriptor.qnet", descriptor)
+        group.start_soon(self._renew_descriptor, lambda: describe(keys, presentation, time.time(), seconds))
         if can.exits:
             _log.warning(LEGAL_NOTICE)
         if door is not None:
             group.start_soon(door.run)
         if can.runs_directory and settings.directory_http is not None:
-            group.start_soon(serve_api, api, settings.directory_http)
+            group.start_soon(serve_api, api, listen_for_api(settings.directory_http))
         own = keys.identity.public_key().public_bytes_raw()
         prove = Prover(policy, disguise, self._scratch, own).prove
         return Public(keys, api, prove, lambda now: describe(keys, presentation, now, LISTED_SECONDS))
+
+    async def _renew_descriptor(self, issue: Callable[[], bytes]) -> None:
+        """Keep the file that ``qnet descriptor`` gives out from expiring while the node runs."""
+        while True:
+            await anyio.sleep(RENEW_SECONDS)
+            try:
+                replace_file(self._folders.data / "descriptor.qnet", issue())
+            except OSError as error:
+                _log.warning("the descriptor cannot be issued anew (%s)", error.strerror)
 
     def _in_use(self) -> bool:
         """Whether somebody uses the tunnel, or wants to."""

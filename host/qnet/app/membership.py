@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 CACHE = "peers.cache"
 LOOK_SECONDS = 1.0
 """How soon a network that was joined while the helper runs is noticed."""
+NEAR_SECONDS = 300.0
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Membership:
         self._wanted = wanted
         self._networks = Networks(folders.data)
         self._mark = self._look()
-        self._links: list[OperatorLink] = []
+        self._links: dict[bytes, OperatorLink] = {}
         self._network = self._networks.current(time.time())
         """Raises ``NetworkError``: a node that cannot tell where it belongs does not start."""
         discovery.join(self._network, ask=can.queries_directory)
@@ -126,7 +127,7 @@ class Membership:
                 if self._settings.mdns:
                     group.start_soon(self._near, network)
         finally:
-            for link in self._links:
+            for link in self._links.values():
                 link.close()
             self._links.clear()
 
@@ -152,12 +153,18 @@ class Membership:
         return self._networks.endorsements(time.time())
 
     async def _near(self, network: NetworkFile | None) -> None:
+        """Begun anew now and then: a computer moves from one local network to another, or has none for a while."""
         from qnet.roles.near import advertise, look
 
-        if self.public is not None:
-            await advertise(self.public.describe, self._endorsements)
-        else:
-            await look(network, self._discovery.near)
+        while True:
+            try:
+                if self.public is not None:
+                    await advertise(self.public.describe, self._endorsements)
+                with anyio.move_on_after(NEAR_SECONDS):
+                    await look(network, self._discovery.near)
+            except OSError as error:
+                _log.warning("multicast DNS cannot be used now (%s)", error.strerror)
+                await anyio.sleep(NEAR_SECONDS)
 
     # --- where the operators' directories are
 
@@ -183,8 +190,10 @@ class Membership:
     def _source(self, identity: bytes, operator: Operator) -> Source:
         if operator.directory:
             return Source(identity, operator.url)
-        link = OperatorLink(partial(self._newest, identity), self._disguise, self._scratch)
-        self._links.append(link)
+        link = self._links.get(identity)
+        if link is None:
+            link = OperatorLink(partial(self._newest, identity), self._disguise, self._scratch)
+            self._links[identity] = link
 
         def through() -> "httpx.AsyncBaseTransport":
             from qnet.roles.tunnel_http import TunnelTransport

@@ -8,11 +8,12 @@
 import asyncio
 import logging
 import socket
-import weakref
+from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
 from qnet.net.channel import Channel
+from qnet.net.link import Link
 from qnet.net.listen import bind
 from qnet.net.peer_link import PeerConnection
 from qnet.net.stream import StreamSocket
@@ -23,6 +24,12 @@ from qnet.wire.frames import Reset
 
 MAX_CONNECTIONS = 4096
 """Streams to the directory at once, over all tunnels."""
+
+MAX_OF_ONE = 64
+"""Of one tunnel."""
+
+LONGEST_SECONDS = 60.0
+"""A request ends sooner, or is ended: whoever connects and says nothing must not take the places of others."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,11 +42,23 @@ class DirectoryServer(StatusServer):
         self.config.limit_concurrency = MAX_CONNECTIONS + 64
 
 
+class _Visit(NamedTuple):
+    """One stream's connection to the server, by our end of it."""
+
+    end: socket.socket
+    link: Link
+    source: str
+
+    @property
+    def over(self) -> bool:
+        return self.end.fileno() == -1
+
+
 class DirectoryDoor:
     """Start ``run`` in a task, then streams may come."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._sources: dict[int, tuple[str]] = {}
+        self._visits: dict[int, _Visit] = {}
         self._bound = bind("127.0.0.1", 0, what="the directory", option="--directory-http")
         self._server = DirectoryServer(TunnelApp(app, self._source))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -54,43 +73,54 @@ class DirectoryDoor:
     def open(self, channel: Channel, event: StreamOpen) -> None:
         """Connect the stream in a task of its own."""
         stream = channel.attach(event.circuit, event.stream)
-        if len(self._sources) >= MAX_CONNECTIONS:
+        self._visits = {port: visit for port, visit in self._visits.items() if not visit.over}
+        mine = sum(visit.link is channel.link for visit in self._visits.values())
+        if len(self._visits) >= MAX_CONNECTIONS or mine >= MAX_OF_ONE:
             channel.drop(stream, Reset.LIMIT)
             return
-        task = asyncio.get_running_loop().create_task(self._connect(channel, stream))
+        try:
+            end = _local_end()
+        except OSError:
+            channel.drop(stream, Reset.INTERNAL)
+            return
+        # Known before the server can ask for it.
+        self._visits[end.getsockname()[1]] = _Visit(end, channel.link, source_of(channel))
+        task = asyncio.get_running_loop().create_task(self._connect(channel, stream, end))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A stream that ends before it has its socket takes the attempt with it.
+        stream.opened.add_done_callback(lambda _: task.cancel())
 
-    async def _connect(self, channel: Channel, stream: StreamSocket) -> None:
+    async def _connect(self, channel: Channel, stream: StreamSocket, end: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        raw.setblocking(False)
         try:
-            raw.bind(("127.0.0.1", 0))
-            # Known before the server can ask for it, and forgotten with the socket.
-            self._remember(raw, source_of(channel))
-            await loop.sock_connect(raw, self._bound.getsockname())
-            await loop.create_connection(lambda: stream, sock=raw)
+            await loop.sock_connect(end, self._bound.getsockname())
+            transport, _ = await loop.create_connection(lambda: stream, sock=end)
         except OSError as error:
             _log.error("the directory cannot be reached from its own tunnel: %s", type(error).__name__)
-            raw.close()
+            end.close()
             channel.drop(stream, Reset.INTERNAL)
+        except asyncio.CancelledError:
+            end.close()
+            raise
         else:
             channel.opened(stream)
-
-    def _remember(self, raw: socket.socket, source: str) -> None:
-        port = raw.getsockname()[1]
-        entry = self._sources[port] = (source,)
-
-        def forget() -> None:
-            if self._sources.get(port) is entry:  # another connection may have the port by now
-                del self._sources[port]
-
-        weakref.finalize(raw, forget)
+            loop.call_later(LONGEST_SECONDS, transport.abort)
 
     def _source(self, port: int) -> str | None:
-        entry = self._sources.get(port)
-        return entry and entry[0]
+        visit = self._visits.get(port)
+        return None if visit is None or visit.over else visit.source
+
+
+def _local_end() -> socket.socket:
+    end = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        end.setblocking(False)
+        end.bind(("127.0.0.1", 0))
+    except OSError:
+        end.close()
+        raise
+    return end
 
 
 def source_of(channel: Channel) -> str:
