@@ -52,5 +52,11 @@ def test_a_wildcard_is_no_address(listen: str) -> None:
     assert capabilities(Settings(mode="super", address="192.0.2.1:443", **COMPLETE | {"listen": listen})).exits
 
 
+def test_who_is_only_for_the_invited_does_not_announce_itself() -> None:
+    with pytest.raises(ModeError, match="invite-only"):
+        capabilities(Settings(mode="relay", invite_only=True, mdns=True, **COMPLETE))
+    assert capabilities(Settings(mode="relay", invite_only=True, **COMPLETE)).relays
+
+
 def test_a_client_needs_nothing() -> None:
     assert capabilities(Settings()).proxies

@@ -20,7 +20,6 @@ from qnet.app.modes import Capabilities, ModeError, capabilities
 from qnet.app.trust import load_roots
 from qnet.browser.rules.keeper import RuleKeeper
 from qnet.browser.rules.store import RuleStore
-from qnet.keys import load_or_create
 from qnet.mesh.exit_policy import Address, ExitPolicy, parse_allowance
 from qnet.net.client_link import Disguise
 from qnet.net.control import ControlServer
@@ -28,22 +27,11 @@ from qnet.net.listen import bind, serve
 from qnet.roles.control import Control
 from qnet.roles.discovery import Discovery
 from qnet.roles.exit import Exit
-from qnet.roles.peer import (
-    DESCRIPTOR_SECONDS,
-    LISTED_SECONDS,
-    OPERATOR_SECONDS,
-    PeerPlace,
-    Presentation,
-    describe,
-    serve_peer,
-)
 from qnet.roles.peer_book import PeerBook
 from qnet.roles.proxy import Proxy
-from qnet.roles.relay import Relay
 from qnet.roles.tunnel import Tunnel
-from qnet.settings import Folders, Settings, replace_file, split_address
+from qnet.settings import Folders, Settings, split_address
 from qnet.wire.cover.appearance import APPEARANCES
-from qnet.wire.descriptor import DescriptorError
 from qnet.wire.errors import LocalError
 from qnet.wire.messages import State, Status, StatusEvent
 from qnet.wire.scratch import Scratch
@@ -55,8 +43,6 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 STATUS_INTERVAL = 1.0
 """Seconds between status events while the numbers in them change."""
-RENEW_SECONDS = 12 * 3600.0
-"""How often the descriptor that is given out by hand is issued anew."""
 
 _log = logging.getLogger(__name__)
 
@@ -170,54 +156,18 @@ class Helper:
 
     async def _serve_public(self, group: TaskGroup, can: Capabilities, disguise: Disguise) -> Public:
         # Imported here: a client has no use for the web framework before its status page has.
-        from qnet.app.directory import Api, listen_for_api, serve_api
-        from qnet.roles.directory_door import DirectoryDoor
-        from qnet.roles.prover import Prover
-        from qnet.roles.services import Services
+        from qnet.app.public import serve_public
 
         settings = self._settings
-        assert settings.listen is not None and settings.decoy is not None  # noqa: S101 - capabilities() checked
-        keys = load_or_create(self._folders.data)
-        decoy_name, decoy_port = split_address(settings.decoy)
-        decoy = split_address(settings.decoy_address) if settings.decoy_address else (decoy_name, decoy_port)
-        place = PeerPlace(split_address(settings.listen), decoy_name, decoy)
         if can.exits:
             self._exit = Exit(exit_policy(settings), settings.exit_max_connections)
         policy = relay_policy(settings)
-        api = Api()
-        door = DirectoryDoor(api) if can.runs_directory else None
-        self._services = Services(self._exit, Relay(policy, disguise), door)
-        self._servers.append(await serve_peer(place, keys, disguise, self._scratch, self._services))
-        played = {"entry": True, "relay": True, "exit": can.exits, "bootstrap": can.runs_directory}
-        roles = tuple(role for role, plays in played.items() if plays)
-        presentation = Presentation(
-            settings.address or settings.listen, decoy_name, roles, settings.nickname, settings.country
-        )
-        seconds = OPERATOR_SECONDS if can.runs_directory else DESCRIPTOR_SECONDS
-        try:
-            descriptor = describe(keys, presentation, time.time(), seconds)
-        except DescriptorError as error:
-            raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
-        replace_file(self._folders.data / "descriptor.qnet", descriptor)
-        group.start_soon(self._renew_descriptor, lambda: describe(keys, presentation, time.time(), seconds))
+        node = await serve_public(group, settings, self._folders, can, disguise, self._scratch, self._exit, policy)
+        self._servers.append(node.server)
+        self._services = node.services
         if can.exits:
             _log.warning(LEGAL_NOTICE)
-        if door is not None:
-            group.start_soon(door.run)
-        if can.runs_directory and settings.directory_http is not None:
-            group.start_soon(serve_api, api, listen_for_api(settings.directory_http))
-        own = keys.identity.public_key().public_bytes_raw()
-        prove = Prover(policy, disguise, self._scratch, own).prove
-        return Public(keys, api, prove, lambda now: describe(keys, presentation, now, LISTED_SECONDS))
-
-    async def _renew_descriptor(self, issue: Callable[[], bytes]) -> None:
-        """Keep the file that ``qnet descriptor`` gives out from expiring while the node runs."""
-        while True:
-            await anyio.sleep(RENEW_SECONDS)
-            try:
-                replace_file(self._folders.data / "descriptor.qnet", issue())
-            except OSError as error:
-                _log.warning("the descriptor cannot be issued anew (%s)", error.strerror)
+        return node.public
 
     def _in_use(self) -> bool:
         """Whether somebody uses the tunnel, or wants to."""

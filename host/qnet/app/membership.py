@@ -160,8 +160,9 @@ class Membership:
             try:
                 if self.public is not None:
                     await advertise(self.public.describe, self._endorsements)
-                with anyio.move_on_after(NEAR_SECONDS):
-                    await look(network, self._discovery.near)
+                else:
+                    with anyio.move_on_after(NEAR_SECONDS):
+                        await look(network, self._discovery.near)
             except OSError as error:
                 _log.warning("multicast DNS cannot be used now (%s)", error.strerror)
                 await anyio.sleep(NEAR_SECONDS)

@@ -44,6 +44,8 @@ def capabilities(settings: Settings) -> Capabilities:
         raise ModeError(f"mode {settings.mode} needs --listen and --decoy", "see: qnet run --help")
     if found.relays and settings.address is None and _is_wildcard(settings.listen or ""):
         raise ModeError("nobody can connect to a wildcard", "say where the public reaches this node: --address")
+    if settings.invite_only and settings.mdns and found.relays:
+        raise ModeError("an invite-only node does not announce itself", "choose --invite-only or --mdns")
     return found
 
 

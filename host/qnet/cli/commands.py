@@ -66,6 +66,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--relay-allow", action="append", metavar="CIDR:PORT", help="circuits may go on there too")
     parser.add_argument("--exit-map", action="append", type=_pair, metavar="NAME:PORT=ADDRESS:PORT")
     parser.add_argument("--exit-only", action="store_true", help="serve only --exit-allow and --exit-map")
+    parser.add_argument("--invite-only", action="store_true", help="let no directory show this node")
     parser.add_argument("--directory-http", metavar="ADDRESS:PORT", help="answer plain HTTP there too (operators)")
     parser.add_argument("--directory-redis", metavar="URL", help="share the directory through Redis (operators)")
     parser.add_argument("--mdns", action="store_true", help="announce this node on the local network, or look for some")

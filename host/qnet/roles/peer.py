@@ -34,6 +34,7 @@ class Presentation:
     roles: tuple[str, ...]
     nickname: str
     country: str
+    invite_only: bool = False
 
 
 def describe(keys: NodeKeys, presentation: Presentation, now: float, seconds: int = DESCRIPTOR_SECONDS) -> bytes:
@@ -50,6 +51,7 @@ def describe(keys: NodeKeys, presentation: Presentation, now: float, seconds: in
         expires=int(now) + seconds,
         nickname=presentation.nickname,
         country=presentation.country,
+        invite_only=presentation.invite_only,
     )
     return sign(descriptor, keys.identity)
 

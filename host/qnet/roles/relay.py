@@ -65,7 +65,7 @@ class Relay:
     async def _connect(self, channel: Channel, event: Extend) -> None:
         now = time.time()
         peer = verify(event.descriptor, now)
-        address = await permitted_address(peer, self._policy)
+        address = await self._address(peer)
         core = CoverOpening(peer_keys(peer), self._disguise.guise(now), os.urandom, now)
         async with dialled(core, address, HANDSHAKE_SECONDS) as (transport, done):
             if channel.link.closed or not channel.session.extends(event.circuit):
@@ -77,16 +77,15 @@ class Relay:
             channel.flush()
             transport.resume_reading()
 
-
-async def permitted_address(peer: Descriptor, policy: ExitPolicy) -> tuple[str, int]:
-    """The first address of ``peer`` that may be dialled; raises ``DialError``."""
-    for text in peer.addresses:
-        host, _, port = text.rpartition(":")
-        try:
-            found = await resolve(host.strip("[]"), int(port))
-        except DialError:
-            continue
-        allowed = permitted(policy, found, int(port), own_among(found))
-        if allowed:
-            return allowed[0], int(port)
-    raise DialError(Reset.POLICY)
+    async def _address(self, peer: Descriptor) -> tuple[str, int]:
+        """The first address of the peer that may be dialled."""
+        for text in peer.addresses:
+            host, _, port = text.rpartition(":")
+            try:
+                found = await resolve(host.strip("[]"), int(port))
+            except DialError:
+                continue
+            allowed = permitted(self._policy, found, int(port), own_among(found))
+            if allowed:
+                return allowed[0], int(port)
+        raise DialError(Reset.POLICY)
