@@ -50,6 +50,16 @@ def listed(service: DirectoryService, peer: Peer, operator: Peer) -> None:
     service.directory.register(peer.descriptor(now), words, peer.heartbeat(now), now)
 
 
+async def ask(discovery: Discovery, client: DirectoryClient) -> None:
+    """One query."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(discovery.run, client, None)
+        with anyio.fail_after(5):
+            while not discovery.found.origin:
+                await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+
+
 async def test_without_a_network_the_peers_joined_by_hand(tmp_path: Path) -> None:
     peer = Peer()
     found = Discovery(book(tmp_path, peer.descriptor(time.time())))
@@ -69,7 +79,7 @@ async def test_directories_the_file_and_the_book_together(tmp_path: Path) -> Non
     discovery.join(joined, ask=True)
     async with served(service.app) as url:
         client = DirectoryClient(joined, [Source(public(operator.key), url)], tmp_path / "cache")
-        await discovery.run(client, None)
+        await ask(discovery, client)
     known = {each.descriptor.peer_id: each for each in discovery.eligible_peers(now)}
     assert known.keys() == {operator.id, relay.id, hidden.id, friend.id}
     assert known[relay.id].endorsers == {public(operator.key)} and known[relay.id].families == {"f"}
@@ -104,7 +114,7 @@ async def test_who_builds_a_path_waits_for_the_first_query(tmp_path: Path) -> No
     async with served(service.app) as url:
         await anyio.sleep(0.1)
         assert not got
-        await discovery.run(DirectoryClient(joined, [Source(public(operator.key), url)], tmp_path / "cache"), None)
+        await ask(discovery, DirectoryClient(joined, [Source(public(operator.key), url)], tmp_path / "cache"))
         await anyio.to_thread.run_sync(waiting.join)
     assert [peer.peer_id for peer in got[0]] == [operator.id]
 

@@ -21,6 +21,7 @@ from qnet.wire.descriptor import Descriptor
 from qnet.wire.network_file import NetworkFile
 
 REFRESH_SECONDS = 30.0
+QUIET_SECONDS = 3600.0
 _random = random.SystemRandom()
 _log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class Discovery:
         self._changed()
 
     async def run(self, client: DirectoryClient, wanted: Callable[[], bool] | None) -> None:
-        """Query, and again every 30 s while ``wanted``; without ``wanted`` until a directory has answered once."""
+        """Query, and again every 30 s while ``wanted``; a node without ``wanted`` asks once an hour."""
         attempt = 0
         try:
             while True:
@@ -117,10 +118,9 @@ class Discovery:
                 found = await client.discover()
                 self._take(found, time.monotonic() - began)
                 answered = found.origin == "directory"
-                if answered and wanted is None:
-                    return
                 attempt = 0 if answered else attempt + 1
-                await anyio.sleep(backoff(attempt, _random) if attempt else REFRESH_SECONDS * _random.uniform(0.8, 1.2))
+                pause = QUIET_SECONDS if wanted is None else REFRESH_SECONDS
+                await anyio.sleep(backoff(attempt, _random) if attempt else pause * _random.uniform(0.8, 1.2))
                 if wanted is not None and not wanted():
                     self._use = anyio.Event()
                     await self._use.wait()
