@@ -64,6 +64,7 @@ LINT = [
 ]
 TYPES = [Stage("types", ["mypy"])]
 DEMO_PROGRAMS = ("chromium", "nginx", "openssl", "tshark")
+NETWORK_PROGRAMS = ("curl", "nginx", "openssl")
 BENCH_PROGRAMS = (*DEMO_PROGRAMS, "ip", "ss-server", "tor")
 TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "ip", "node", "redis-server")
 
@@ -74,6 +75,9 @@ VERBS = {
     "lint": Verb("style and layers", LINT),
     "types": Verb("static types", TYPES),
     "run": Verb("the helper in the foreground", [Stage("helper", ["python", "-m", "qnet", "run"], False)]),
+    "network": Verb(
+        "a whole network of processes", [Stage("network", ["python", "tools/network.py"], False)], NETWORK_PROGRAMS
+    ),
     "bench": Verb(
         "how fast it is, beside others", [Stage("bench", ["python", "-m", "tools.bench"], False)], BENCH_PROGRAMS
     ),

@@ -100,11 +100,23 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     exit_allowed_ports: tuple[Port, ...] = (80, 443)
     hops: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
     """Peers between this computer and the site: 1 is fast, 3 lets no single peer know both ends."""
+    invite_only: bool = False
+    """Whether directories may neither show this node nor pass it on: only who holds its descriptor finds it."""
+    directory_http: str | None = None
+    """Where an operator's directory answers plain HTTP besides its tunnel, for all to find."""
+    directory_redis: str | None = None
+    """``redis://`` URL of the store that several front ends of one operator's directory share."""
+    directory_admin_token: Annotated[str, msgspec.Meta(pattern="^([!-~]{16,})?$")] = ""
+    """Who shows it may prune the directory from elsewhere; at least 16 characters."""
+    mdns: bool = False
+    """Whether a relay announces itself on the local network, or a client looks for those; either shows QNet there."""
     browser_template: Literal["chromium", "firefox"] = "chromium"
 
     def __post_init__(self) -> None:
         """Raise ``ValueError``, the field's name first, for what types alone do not say."""
-        addresses = {name: getattr(self, name) for name in ("listen", "address", "decoy", "decoy_address")}
+        addresses = {
+            name: getattr(self, name) for name in ("listen", "address", "decoy", "decoy_address", "directory_http")
+        }
         pairs = [(name, text) for name, text in addresses.items() if text is not None]
         pairs += [("exit_map", text) for pair in self.exit_map.items() for text in pair]
         for name, text in pairs:

@@ -164,6 +164,51 @@ def test_a_corrupt_book_does_not_keep_a_client_from_starting(home: Path) -> None
             assert process.stderr is not None and "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        (["--exit-node"], {}),
+        (["--helper-mode=exit"], {}),
+        (["--helper-mode=super"], {}),
+        ([], {"STEALTH_MODE": "exit"}),
+        (["--relay-only"], {"STEALTH_MODE": "super"}),
+    ],
+    ids=str,
+)
+def test_no_exit_without_an_address_for_complaints(home: Path, arguments: list[str], environ: dict[str, str]) -> None:
+    environ = {name: text for name, text in os.environ.items() if name != "EXIT_ABUSE_EMAIL"} | environ
+    done = subprocess.run(
+        [sys.executable, "-m", "qnet", "run", "--listen=127.0.0.1:443", f"--decoy={NAME}:443", *arguments],
+        env=environ | {"QNET_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 64 and "EXIT_ABUSE_EMAIL=" in done.stderr, done.stderr
+
+
+def test_a_damaged_network_file(home: Path) -> None:
+    (home / "data" / "network.qnet-network").write_bytes(b"x")
+    code, line = run(home, "run", "--socks-port=0", "--status-port=0")
+    assert code == 65 and "join the network again" in line.lower()
+
+
+def test_the_port_of_the_open_directory_in_use(home: Path, taken: int, decoy: int, authority: Authority) -> None:
+    arguments = node(decoy, authority.write(home), **{"directory-http": f"127.0.0.1:{taken}"})
+    code, line = run(home, *(each for each in arguments))
+    assert code == 75 and "--directory-http" in line
+
+
+def test_a_store_that_does_not_answer(home: Path, decoy: int, authority: Authority) -> None:
+    arguments = node(decoy, authority.write(home), **{"directory-redis": f"redis://127.0.0.1:{free_port()}/0"})
+    environ = os.environ | {"QNET_HOME": str(home), "EXIT_ABUSE_EMAIL": "abuse@example.test"}
+    done = subprocess.run(
+        [sys.executable, "-m", "qnet", *arguments], env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 74 and "Redis does not answer" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_the_exit_policy_knows_where_the_public_reaches_it() -> None:
     policy = exit_policy(Settings(listen="0.0.0.0:443", address="93.184.216.34:443"))
     assert not policy.permits(ip_address("93.184.216.34"), 80)

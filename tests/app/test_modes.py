@@ -25,14 +25,15 @@ def test_the_matrix(mode: Mode) -> None:
     assert found.relays is (mode != "client"), "a client relays only when reachable and allowed"
 
 
-def test_only_a_mode_that_works_can_be_run() -> None:
-    for mode in get_args(Mode):
-        settings = Settings(mode=mode, **COMPLETE)
-        if MODES[mode].available:
-            assert capabilities(settings) is MODES[mode]
-        else:
-            with pytest.raises(ModeError, match="not in this version"):
-                capabilities(settings)
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_every_mode_can_be_run(mode: Mode) -> None:
+    assert capabilities(Settings(mode=mode, **COMPLETE)) is MODES[mode]
+
+
+@pytest.mark.parametrize("mode", [mode for mode, exits in MATRIX.items() if exits[3]])
+def test_an_exit_needs_an_address_for_complaints(mode: Mode) -> None:
+    with pytest.raises(ModeError, match="complaints"):
+        capabilities(Settings(mode=mode, **COMPLETE | {"abuse_email": ""}))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,12 @@ def test_a_wildcard_is_no_address(listen: str) -> None:
     with pytest.raises(ModeError, match="wildcard"):
         capabilities(Settings(mode="super", **COMPLETE | {"listen": listen}))
     assert capabilities(Settings(mode="super", address="192.0.2.1:443", **COMPLETE | {"listen": listen})).exits
+
+
+def test_who_is_only_for_the_invited_does_not_announce_itself() -> None:
+    with pytest.raises(ModeError, match="invite-only"):
+        capabilities(Settings(mode="relay", invite_only=True, mdns=True, **COMPLETE))
+    assert capabilities(Settings(mode="relay", invite_only=True, **COMPLETE)).relays
 
 
 def test_a_client_needs_nothing() -> None:

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,3 +160,124 @@ def network(folder: Path, *exit_rules: str) -> Iterator[Network]:
         peer = stack.enter_context(started(public_node(folder / "peer", public, decoy, roots, exit_rules)))
         client = stack.enter_context(started(joined_client(folder / "client", [peer], roots)))
         yield Network(authority, roots, decoy, public, peer, client)
+
+
+ANY_PORT = "--relay-allow=127.0.0.1/32:*"
+"""Circuits may go on to other peers of this computer."""
+
+
+@dataclass(slots=True)
+class Community:
+    """A network founded, endorsed and joined with the commands that people use; every public node runs."""
+
+    folder: Path
+    roots: Path
+    decoy: int
+    operators: list[Node]
+    relays: list[Node]
+    exits: list[Node]
+    link: str
+
+    @property
+    def public(self) -> list[Node]:
+        return [*self.operators, *self.relays, *self.exits]
+
+    def newcomer(self, name: str, hops: int = 1, **settings: object) -> Node:
+        """A client that has joined, with nothing known but the link; not started."""
+        client = joined_client(self.folder / name, [], self.roots, hops)
+        path = client.home / "config" / "settings.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+        must(client.command("join", "--yes", self.link))
+        return client
+
+    def listed(self, operator: Node) -> list[str]:
+        """The ids that an operator's directory shows."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{operator.status_port}/api/relays/by-country", timeout=5) as got:
+            return [item["peer_id"] for items in json.load(got).values() for item in items]
+
+    def settle(self, count: int, seconds: float = START_SECONDS) -> None:
+        """Wait until every operator lists ``count`` peers."""
+        deadline = time.monotonic() + seconds
+        while any(len(self.listed(each)) != count for each in self.operators):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{[len(self.listed(each)) for each in self.operators]} listed, not {count}")
+            time.sleep(0.1)
+
+
+def must(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command printed; it has to succeed."""
+    if done.returncode:
+        raise RuntimeError(f"{done.args}: {done.stderr}")
+    return done.stdout.strip()
+
+
+@contextmanager
+def community(
+    folder: Path,
+    *,
+    relays: int = 2,
+    exits: int = 1,
+    operators: int = 3,
+    exit_rules: Sequence[str] = (),
+    operator_mode: str = "super",
+    operator_rules: Sequence[str] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[Community]:
+    """Everything up and every peer listed with every operator. ``say`` is told each step."""
+    with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
+        authority = Authority()
+        roots = authority.write(folder)
+        (folder / "decoy").mkdir()
+        decoy = stack.enter_context(nginx(folder / "decoy", authority.issue(DECOY_NAME)))
+        say(f"a decoy is up: https://{DECOY_NAME} (nginx)")
+
+        def node(name: str, mode: str, rules: Sequence[str]) -> Node:
+            status = free_port()
+            rules = [*rules, ANY_PORT, f"--status-port={status}"]
+            made = public_node(folder / name, free_port(), decoy, roots, rules, mode=mode, nickname=name)
+            made.status_port = status
+            return made
+
+        makes = [(f"operator{at + 1}", operator_mode, [*exit_rules, *operator_rules]) for at in range(operators)]
+        makes += [(f"relay{at + 1}", "relay", []) for at in range(relays)]
+        makes += [(f"exit{at + 1}", "exit", list(exit_rules)) for at in range(exits)]
+        nodes = [node(*each) for each in makes]
+        # Entered in parallel, left in order: an exit stack is not for threads.
+        entered = [started(each) for each in nodes]
+        waits = [pool.submit(each.__enter__) for each in entered]
+        for each, wait in zip(entered, waits, strict=True):
+            wait.result()
+            stack.push(each)
+        say(f"{len(nodes)} nodes run, strangers to each other yet: {', '.join(name for name, *_ in makes)}")
+        files = [each.home / "node.qnet" for each in nodes]
+        list(pool.map(lambda pair: must(pair[0].command("descriptor", str(pair[1]))), zip(nodes, files, strict=True)))
+        chosen = [f"--operator={file}" for file in files[:operators]]
+        must(nodes[0].command("network", "init", "Tulip Friends", *chosen))
+        link = must(nodes[0].command("invite"))
+        say(f"operator1 has founded the network; its link has {len(link)} characters")
+
+        def enrol(number: int) -> None:
+            """Endorsed by one operator, a different one each, and joined."""
+            each = nodes[number]
+            if number >= operators:
+                word = each.home / "word.qnet"
+                must(nodes[number % operators].command("endorse", str(files[number]), str(word)))
+                must(each.command("accept", str(word)))
+            if number:
+                must(each.command("join", "--yes", link))
+
+        list(pool.map(enrol, range(len(nodes))))
+        say("the operators have endorsed the others, and all have joined")
+        made = Community(
+            folder,
+            roots,
+            decoy,
+            nodes[:operators],
+            nodes[operators : operators + relays],
+            nodes[operators + relays :],
+            link,
+        )
+        count = len(nodes) if operator_mode == "super" else relays + exits  # a bootstrap registers nowhere
+        made.settle(count)
+        say(f"every operator's directory lists all {count}")
+        yield made

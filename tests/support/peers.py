@@ -17,6 +17,7 @@ from qnet.net.circuit import finish
 from qnet.net.client_link import Disguise, connect
 from qnet.net.link import Link
 from qnet.net.peer_link import PeerConnection
+from qnet.roles.directory_door import DirectoryDoor
 from qnet.roles.exit import Exit
 from qnet.roles.relay import Relay
 from qnet.roles.services import Services
@@ -80,9 +81,14 @@ class Peer:
 
 @asynccontextmanager
 async def peer(
-    decoy: int, *, quiet_after: int = QUIET, exit_port: int = 1, relay: Relay | None = None
+    decoy: int,
+    *,
+    quiet_after: int = QUIET,
+    exit_port: int = 1,
+    relay: Relay | None = None,
+    directory: DirectoryDoor | None = None,
 ) -> AsyncIterator[Peer]:
-    """``relay``: what it does besides being an exit for ``exit_port`` of this computer."""
+    """``relay``, ``directory``: what it does besides being an exit for ``exit_port`` of this computer."""
     identity, noise, cover = Ed25519PrivateKey.generate(), X25519PrivateKey.generate(), X25519PrivateKey.generate()
     config = PeerConfig(
         peer_id=peer_id(identity.public_key().public_bytes_raw()),
@@ -98,7 +104,7 @@ async def peer(
     )
     exit_role, replay, scratch = Exit(ExitPolicy(frozenset(), allowing(exit_port)), 1000), ReplayCache(0), Scratch()
 
-    services = Services(exit_role, relay)
+    services = Services(exit_role, relay, directory)
 
     def accept() -> asyncio.BaseProtocol:
         made.made.append(PeerConnection(config, ("127.0.0.1", decoy), replay, scratch, services))

@@ -1,11 +1,9 @@
 """The one place where modes exist: a table, and the assembly of roles that it asks for."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from qnet.settings import Folders, Settings
-from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import LocalError
 
 
@@ -33,13 +31,6 @@ def run(settings: Settings, folders: Folders, *, connect: bool, ready: Callable[
     ring = LogRing()
     with collected(ring):
         anyio.run(Helper(settings, folders, connect=connect, ready=ready, ring=ring).run)
-
-
-def join(folders: Folders, source: Path) -> Descriptor:
-    """Take a peer's descriptor; raises ``JoinError``."""
-    from qnet.roles.peer_book import PeerBook
-
-    return PeerBook(folders.data / "peers").join(Path(source), time.time())
 
 
 def export_descriptor(folders: Folders, target: Path) -> None:

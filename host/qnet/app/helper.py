@@ -9,16 +9,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import resources
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import anyio
+from anyio.abc import TaskGroup
 
 from qnet import __version__
 from qnet.app.exit_node import make_exit, serve_notice
+from qnet.app.membership import Membership, Public
 from qnet.app.modes import Capabilities, ModeError, capabilities
 from qnet.app.trust import load_roots
 from qnet.browser.rules.keeper import RuleKeeper
 from qnet.browser.rules.store import RuleStore
-from qnet.keys import load_or_create
 from qnet.mesh.exit_policy import Address, ExitPolicy, parse_allowance
 from qnet.net.client_link import Disguise
 from qnet.net.control import ControlServer
@@ -26,22 +28,24 @@ from qnet.net.failures import FailureTeller
 from qnet.net.files import raise_file_limit
 from qnet.net.listen import bind, serve
 from qnet.roles.control import Control
+from qnet.roles.discovery import Discovery
 from qnet.roles.exit import Exit
 from qnet.roles.log_ring import LogRing
-from qnet.roles.peer import PeerPlace, Presentation, describe, serve_peer
 from qnet.roles.peer_book import PeerBook
 from qnet.roles.proxy import Proxy
 from qnet.roles.rates import RateMeter
-from qnet.roles.relay import Relay
-from qnet.roles.services import Services
 from qnet.roles.tunnel import Tunnel, TunnelView
-from qnet.settings import Folders, Settings, replace_file, split_address
+from qnet.settings import Folders, Settings, split_address
 from qnet.wire.cover.appearance import APPEARANCES
-from qnet.wire.descriptor import DescriptorError
 from qnet.wire.errors import LocalError
 from qnet.wire.messages import State, Status, StatusEvent, Traffic
 from qnet.wire.scratch import Scratch
 from qnet.wire.tls.template import Template
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from qnet.roles.services import Services
 
 LOOPBACK = "127.0.0.1"
 STATUS_INTERVAL = 1.0
@@ -77,6 +81,7 @@ class Helper:
         self._serves_since = 0.0
         self._ring = ring
         self._meter = RateMeter()
+        self._discovery: Discovery | None = None
         self._tunnel: Tunnel | None = None
         self._rules: RuleKeeper | None = None
         self._proxy: Proxy | None = None
@@ -96,14 +101,16 @@ class Helper:
                 control = Control(self.status, self._stop.set, self._on_rules)
                 server = ControlServer(self._folders.control, control)
                 await group.start(server.serve)
-                book = PeerBook(self._folders.data / "peers")
+                discovery = self._discovery = Discovery(PeerBook(self._folders.data / "peers"), self._on_change)
                 tunnel = self._tunnel = Tunnel(
-                    book.peers, disguise, self._scratch, self._on_change, hops=self._settings.hops
+                    discovery.peers, disguise, self._scratch, self._on_change, hops=self._settings.hops
+                )
+                membership = Membership(
+                    self._settings, self._folders, can, disguise, self._scratch, discovery, self._in_use
                 )
                 status_socket = bind(LOOPBACK, self._settings.status_port, what="the status", option="--status-port")
                 if can.relays:
-                    group.start_soon(self._serve_status, status_socket)
-                    await self._serve_public(can, disguise)
+                    membership.public = await self._serve_public(group, can, disguise, status_socket)
                 if self._exit is not None:
                     group.start_soon(self._exit.run)
                     group.start_soon(serve_notice, self._settings)
@@ -115,6 +122,7 @@ class Helper:
                     await self._serve_programs(self._proxy, browsers)
                 control.ready(tunnel, rules, port)
                 group.start_soon(self._announce, server)
+                group.start_soon(membership.run)
                 if can.proxies:
                     group.start_soon(tunnel.run)
                     if self._connect:
@@ -122,7 +130,7 @@ class Helper:
                 _log.info("ready as %s", self._settings.mode)
                 self._ready()
                 if not can.relays:
-                    group.start_soon(self._serve_status, status_socket)
+                    group.start_soon(self._serve_status, status_socket, None)
                 await self._stop.wait()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:
@@ -176,11 +184,12 @@ class Helper:
             return State.CONNECTED, self._serves_since
         return State.CALIBRATING, self._started
 
-    async def _serve_status(self, bound: object) -> None:
+    async def _serve_status(self, bound: object, api: "ASGIApp | None") -> None:
         # Imported here: the proxy and the control socket are ready before the web framework is.
+        from qnet.roles.directory import no_directory
         from qnet.roles.status import StatusServer, status_app
 
-        app = status_app(self.status, self._settings, self._ring)
+        app = status_app(self.status, self._settings, self._ring, api or no_directory())
         await StatusServer(app).serve(sockets=[bound])  # type: ignore[list-item]
 
     async def _serve_programs(self, proxy: Proxy, browsers: socket.socket) -> None:
@@ -189,31 +198,34 @@ class Helper:
         self._servers.append(await serve(lambda: proxy.protocol(optimistic=False), programs))
         self._servers.append(await serve(lambda: proxy.protocol(optimistic=True), browsers))
 
-    async def _serve_public(self, can: Capabilities, disguise: Disguise) -> None:
-        settings = self._settings
+    async def _serve_public(
+        self, group: TaskGroup, can: Capabilities, disguise: Disguise, status_socket: socket.socket
+    ) -> Public:
+        # Imported here: a client has no use for the web framework before its status page has.
+        from qnet.app.directory import Api
+        from qnet.app.public import serve_public
+
+        settings, api = self._settings, Api()
         raise_file_limit()
-        assert settings.listen is not None and settings.decoy is not None  # noqa: S101 - capabilities() checked
-        keys = load_or_create(self._folders.data)
-        decoy_name, decoy_port = split_address(settings.decoy)
-        decoy = split_address(settings.decoy_address) if settings.decoy_address else (decoy_name, decoy_port)
-        place = PeerPlace(split_address(settings.listen), decoy_name, decoy)
+        # Before the decoy is measured: the page says that this is being done.
+        group.start_soon(self._serve_status, status_socket, api)
         if can.exits:
             self._exit = make_exit(settings, exit_policy(settings), self._folders.data)
-        relay = Relay(relay_policy(settings), disguise)
-        self._services = Services(self._exit, relay)
-        self._servers.append(await serve_peer(place, keys, disguise, self._scratch, self._services))
+        policy = relay_policy(settings)
+        node = await serve_public(group, settings, self._folders, can, disguise, self._scratch, self._exit, policy, api)
+        self._servers.append(node.server)
+        self._services = node.services
         self._serves_since = time.time()
-        roles = ("entry", "relay", "exit") if can.exits else ("entry", "relay")
-        presentation = Presentation(
-            settings.address or settings.listen, decoy_name, roles, settings.nickname, settings.country
-        )
-        try:
-            descriptor = describe(keys, presentation, time.time())
-        except DescriptorError as error:
-            raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
-        replace_file(self._folders.data / "descriptor.qnet", descriptor)
         if can.exits:
             _log.warning(LEGAL_NOTICE)
+        return node.public
+
+    def _in_use(self) -> bool:
+        """Whether somebody uses the tunnel, or wants to."""
+        if self._tunnel is None:
+            return False
+        view = self._tunnel.view()
+        return view.state is not State.OFFLINE or view.leases > 0
 
     def _on_rules(self) -> None:
         if self._proxy is not None:
@@ -221,6 +233,8 @@ class Helper:
         self._on_change()
 
     def _on_change(self) -> None:
+        if self._discovery is not None and self._in_use():
+            self._discovery.use()
         self._changed.set()
 
     async def _announce(self, server: ControlServer) -> None:

@@ -8,7 +8,7 @@ from qnet.wire.errors import LocalError
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a helper in a mode does. ``available``: whether this version can be run so."""
+    """What a helper in a mode does."""
 
     proxies: bool
     queries_directory: bool
@@ -16,16 +16,15 @@ class Capabilities:
     runs_directory: bool
     relays: bool
     exits: bool
-    available: bool
 
 
 MODES: dict[Mode, Capabilities] = {
-    #                        proxies queries registers directory relays exits  available
-    "client": Capabilities(True, True, False, False, False, False, True),
-    "relay": Capabilities(False, True, True, False, True, False, True),
-    "bootstrap": Capabilities(False, False, False, True, True, False, False),
-    "exit": Capabilities(False, True, True, False, True, True, True),
-    "super": Capabilities(False, True, True, True, True, True, True),
+    #                        proxies queries registers directory relays exits
+    "client": Capabilities(True, True, False, False, False, False),
+    "relay": Capabilities(False, True, True, False, True, False),
+    "bootstrap": Capabilities(False, False, False, True, True, False),
+    "exit": Capabilities(False, True, True, False, True, True),
+    "super": Capabilities(False, True, True, True, True, True),
 }
 
 
@@ -39,15 +38,14 @@ class ModeError(LocalError):
 def capabilities(settings: Settings) -> Capabilities:
     """What ``settings.mode`` does; raises ``ModeError`` when something it needs is missing."""
     found = MODES[settings.mode]
-    if not found.available:
-        names = " and ".join(name for name, mode in MODES.items() if mode.available)
-        raise ModeError(f"mode {settings.mode} is not in this version", f"use {names}")
     if found.exits and not settings.abuse_email:
         raise ModeError("an exit needs an address for complaints", "set EXIT_ABUSE_EMAIL=you@example.org")
     if found.relays and (settings.listen is None or settings.decoy is None):
         raise ModeError(f"mode {settings.mode} needs --listen and --decoy", "see: qnet run --help")
     if found.relays and settings.address is None and _is_wildcard(settings.listen or ""):
         raise ModeError("nobody can connect to a wildcard", "say where the public reaches this node: --address")
+    if settings.invite_only and settings.mdns and found.relays:
+        raise ModeError("an invite-only node does not announce itself", "choose --invite-only or --mdns")
     return found
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qnet import __version__
+from qnet.cli import community
 from qnet.settings import Folders, Settings, find_folders, load_settings
 
 
@@ -33,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_options(add("run", _run, "Run the helper in the foreground."))
     add("status", _status, "Show what the helper is doing.").add_argument("--json", action="store_true")
     add("stop", _stop, "End the helper.")
-    add("join", _join, "Join a network: learn the peers in FILE.").add_argument("file", type=Path, metavar="FILE")
+    community.add_commands(add)
     add("descriptor", _descriptor, "Write this node's signed descriptor to FILE.").add_argument(
         "file", type=Path, metavar="FILE"
     )
@@ -65,8 +66,23 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--relay-allow", action="append", metavar="CIDR:PORT", help="circuits may go on there too")
     parser.add_argument("--exit-map", action="append", type=_pair, metavar="NAME:PORT=ADDRESS:PORT")
     parser.add_argument("--exit-only", action="store_true", help="serve only --exit-allow and --exit-map")
+    parser.add_argument("--invite-only", action="store_true", help="let no directory show this node")
+    parser.add_argument("--directory-http", metavar="ADDRESS:PORT", help="answer plain HTTP there too (operators)")
+    parser.add_argument("--directory-redis", metavar="URL", help="share the directory through Redis (operators)")
+    parser.add_argument("--mdns", action="store_true", help="announce this node on the local network, or look for some")
     parser.add_argument("--hops", type=int, metavar="N", help="peers between here and a site: 1 fast, 3 private")
     parser.add_argument("--connect", action="store_true", help="connect at once, without waiting for a browser")
+
+
+def run_options() -> dict[str, list[str]]:
+    """The options of ``qnet run``, by the setting that each decides."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_run_options(parser)
+    found: dict[str, list[str]] = {}
+    for action in parser._actions:
+        if action.dest in Settings.__struct_fields__:
+            found.setdefault(action.dest, []).extend(action.option_strings)
+    return found
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -106,15 +122,6 @@ def _stop(options: argparse.Namespace, folders: Folders) -> int:
 
     stop(folders.control)
     print("The helper has ended.")
-    return 0
-
-
-def _join(options: argparse.Namespace, folders: Folders) -> int:
-    folders.create()
-    from qnet import app
-
-    peer = app.join(folders, options.file)
-    print(f"Joined {peer.nickname or 'a peer without a name'}. Now: qnet run, or press Connect in the browser.")
     return 0
 
 

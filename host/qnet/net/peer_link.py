@@ -43,6 +43,12 @@ class PeerConnection:
         self.client.other, self.decoy.other = self.decoy, self.client
         self.core: CoverPeer | None = None
 
+    @property
+    def source(self) -> str:
+        """The client's address, "" if there is none any more."""
+        address = self.client.transport.get_extra_info("peername") if self.client.transport is not None else None
+        return str(address[0]) if address else ""
+
     def accepted(self) -> None:
         """The client is connected: dial the decoy before reading anything."""
         self.client.pause()

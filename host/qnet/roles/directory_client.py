@@ -218,7 +218,11 @@ def read_cache(path: Path, now: float) -> dict[bytes, _Listing]:
     try:
         with path.open("rb") as file:
             found = decode(file.read(CACHE_LIMIT), CACHE_LIMIT)
-    except (OSError, RemoteError):
+    except FileNotFoundError:
+        return {}
+    except (OSError, RemoteError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is damaged"
+        _log.warning("what directories answered earlier cannot be read from disk (%s)", reason)
         return {}
     listings = {}
     for row in found if isinstance(found, list) else ():

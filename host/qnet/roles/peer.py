@@ -16,7 +16,13 @@ from qnet.wire.descriptor import Descriptor, peer_id, sign
 from qnet.wire.scratch import Scratch
 
 DESCRIPTOR_SECONDS = 7 * 86400
-"""A descriptor handed out by hand lives as long as the cover key in it; the directory's will live a day."""
+"""How long a descriptor handed out by hand lives."""
+
+LISTED_SECONDS = 86400
+"""How long one in a directory does: it is issued anew in time."""
+
+OPERATOR_SECONDS = 90 * 86400
+"""How long an operator's does: it stands in network files, which people keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +34,11 @@ class Presentation:
     roles: tuple[str, ...]
     nickname: str
     country: str
+    invite_only: bool = False
 
 
-def describe(keys: NodeKeys, presentation: Presentation, now: float) -> bytes:
-    """The signed descriptor, issued ``now`` (unix seconds); raises ``DescriptorError``."""
+def describe(keys: NodeKeys, presentation: Presentation, now: float, seconds: int = DESCRIPTOR_SECONDS) -> bytes:
+    """The signed descriptor, issued ``now`` (unix seconds), good for ``seconds``; raises ``DescriptorError``."""
     descriptor = Descriptor(
         identity=keys.identity.public_key().public_bytes_raw(),
         noise=keys.noise.public_key().public_bytes_raw(),
@@ -41,9 +48,10 @@ def describe(keys: NodeKeys, presentation: Presentation, now: float) -> bytes:
         decoy=presentation.decoy,
         roles=presentation.roles,
         issued=int(now),
-        expires=int(now) + DESCRIPTOR_SECONDS,
+        expires=int(now) + seconds,
         nickname=presentation.nickname,
         country=presentation.country,
+        invite_only=presentation.invite_only,
     )
     return sign(descriptor, keys.identity)
 

@@ -1,6 +1,7 @@
 """Keeping a relay on the lists of its operators' directories."""
 
 import base64
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from qnet.roles.directory_http import REQUEST_SECONDS, DirectoryError, Source, r
 from qnet.wire import descriptor as descriptors
 from qnet.wire import heartbeat as heartbeats
 from qnet.wire.descriptor import Descriptor
+
+_log = logging.getLogger(__name__)
 
 
 class Registrar:
@@ -44,10 +47,12 @@ class Registrar:
         self._told: dict[bytes, bytes] = {}
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Beat until cancelled; sooner than in 30 s after a failure, at first in 1 s."""
+        failed = 0
         while True:
             await self.beat()
-            await anyio.sleep(HEARTBEAT_SECONDS)
+            failed = failed + 1 if self.problems else 0
+            await anyio.sleep(min(HEARTBEAT_SECONDS, 2.0 ** (failed - 1)) if failed else HEARTBEAT_SECONDS)
 
     def changed(self) -> None:
         """The node's own description has changed: send a new one with the next heartbeat."""
@@ -85,13 +90,18 @@ class Registrar:
                         raise
                     await self._register(source, with_descriptor=True)
         except TimeoutError:
-            self.problems[source.operator] = "the directory does not answer in time"
+            self._fail(source, "the directory does not answer in time")
         except DirectoryError as error:
             self._told.pop(source.operator, None)
-            self.problems[source.operator] = str(error)
+            self._fail(source, str(error))
         else:
             self._told[source.operator] = self._descriptor.signed
             self.problems.pop(source.operator, None)
+
+    def _fail(self, source: Source, problem: str) -> None:
+        if self.problems.get(source.operator) != problem:
+            _log.warning("an operator's directory does not list this node: %s", problem)
+        self.problems[source.operator] = problem
 
     async def _register(self, source: Source, *, with_descriptor: bool) -> None:
         assert self._descriptor is not None  # noqa: S101

@@ -60,8 +60,13 @@ background:{colour}}}dt{{opacity:.7}}dd{{margin:0 0 .6rem}}p{{padding:.8rem 1rem
 </style><h1><i></i>QNet is {state}</h1>{error}<dl>{rows}</dl></html>"""
 
 
-def status_app(status: Callable[[], Status], settings: Settings | None = None, log: LogRing | None = None) -> ASGIApp:
-    """The ASGI application; ``status`` is asked at each request."""
+def status_app(
+    status: Callable[[], Status],
+    settings: Settings | None = None,
+    log: LogRing | None = None,
+    api: ASGIApp | None = None,
+) -> ASGIApp:
+    """The ASGI application; ``status`` is asked at each request, ``api`` answers what is asked below ``/api``."""
     shown = shown_settings(settings or Settings())
     ring = log or LogRing()
 
@@ -104,7 +109,9 @@ def status_app(status: Callable[[], Status], settings: Settings | None = None, l
         "/config": config,
         "/logs": logs,
     }
-    return _LocalOnly(Starlette(routes=[Route(path, answer) for path, answer in pages.items()]))
+    routes = [Route(path, answer) for path, answer in pages.items()]
+    routes += [Route("/api/{path:path}", api)] if api is not None else []
+    return _LocalOnly(Starlette(routes=routes))
 
 
 def as_json(status: Status, now: float) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""A node that others reach: its cover in front of the decoy, what it does for them, and how it describes itself."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import anyio
+from anyio.abc import TaskGroup
+
+from qnet.app.directory import Api, listen_for_api, serve_api
+from qnet.app.membership import Public
+from qnet.app.modes import Capabilities, ModeError
+from qnet.keys import load_or_create
+from qnet.mesh.exit_policy import ExitPolicy
+from qnet.net.client_link import Disguise
+from qnet.roles.directory_door import DirectoryDoor
+from qnet.roles.exit import Exit
+from qnet.roles.peer import (
+    DESCRIPTOR_SECONDS,
+    LISTED_SECONDS,
+    OPERATOR_SECONDS,
+    PeerPlace,
+    Presentation,
+    describe,
+    serve_peer,
+)
+from qnet.roles.prover import Prover
+from qnet.roles.relay import Relay
+from qnet.roles.services import Services
+from qnet.settings import Folders, Settings, replace_file, split_address
+from qnet.wire.descriptor import DescriptorError
+from qnet.wire.scratch import Scratch
+
+RENEW_SECONDS = 12 * 3600.0
+"""How often the descriptor that is given out by hand is issued anew."""
+
+_log = logging.getLogger(__name__)
+
+
+class PublicNode(NamedTuple):
+    """What runs: its listener, the owner of its links, and what a membership needs of it."""
+
+    server: asyncio.Server
+    services: Services
+    public: Public
+
+
+async def serve_public(
+    group: TaskGroup,
+    settings: Settings,
+    folders: Folders,
+    can: Capabilities,
+    disguise: Disguise,
+    scratch: Scratch,
+    exit: Exit | None,
+    policy: ExitPolicy,
+    api: Api,
+) -> PublicNode:
+    """Listen, and begin in ``group`` what goes with it; raises ``LocalError``. ``policy``: what this node dials."""
+    assert settings.listen is not None and settings.decoy is not None  # noqa: S101 - capabilities() checked
+    keys = load_or_create(folders.data)
+    decoy_name, decoy_port = split_address(settings.decoy)
+    decoy = split_address(settings.decoy_address) if settings.decoy_address else (decoy_name, decoy_port)
+    place = PeerPlace(split_address(settings.listen), decoy_name, decoy)
+    door = DirectoryDoor(api) if can.runs_directory else None
+    services = Services(exit, Relay(policy, disguise), door)
+    server = await serve_peer(place, keys, disguise, scratch, services)
+    issue = partial(describe, keys, present(settings, can, decoy_name))
+    lifetime = OPERATOR_SECONDS if can.runs_directory else DESCRIPTOR_SECONDS
+    try:
+        descriptor = issue(time.time(), lifetime)
+    except DescriptorError as error:
+        server.close()
+        raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
+    replace_file(folders.data / "descriptor.qnet", descriptor)
+    group.start_soon(_renew, folders, lambda: issue(time.time(), lifetime))
+    if door is not None:
+        group.start_soon(door.run)
+        if settings.directory_http is not None:
+            group.start_soon(serve_api, api, listen_for_api(settings.directory_http))
+    own = keys.identity.public_key().public_bytes_raw()
+    prove = Prover(policy, disguise, scratch, own).prove
+    return PublicNode(server, services, Public(keys, api, prove, lambda now: issue(now, LISTED_SECONDS)))
+
+
+def present(settings: Settings, can: Capabilities, decoy: str) -> Presentation:
+    """What the node says of itself."""
+    assert settings.listen is not None  # noqa: S101
+    played = {"entry": True, "relay": True, "exit": can.exits, "bootstrap": can.runs_directory}
+    return Presentation(
+        address=settings.address or settings.listen,
+        decoy=decoy,
+        roles=tuple(role for role, plays in played.items() if plays),
+        nickname=settings.nickname,
+        country=settings.country,
+        invite_only=settings.invite_only,
+    )
+
+
+async def _renew(folders: Folders, issue: Callable[[], bytes]) -> None:
+    """Keep the file that ``qnet descriptor`` gives out from expiring while the node runs."""
+    while True:
+        await anyio.sleep(RENEW_SECONDS)
+        try:
+            replace_file(folders.data / "descriptor.qnet", issue())
+        except OSError as error:
+            _log.warning("the descriptor cannot be issued anew (%s)", error.strerror)
