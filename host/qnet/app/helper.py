@@ -22,7 +22,7 @@ from qnet.keys import load_or_create
 from qnet.mesh.exit_policy import Address, ExitPolicy, parse_allowance
 from qnet.net.client_link import Disguise
 from qnet.net.control import ControlServer
-from qnet.net.failures import tell_quietly
+from qnet.net.failures import QuietTeller
 from qnet.net.files import raise_file_limit
 from qnet.net.listen import bind, serve
 from qnet.roles.control import Control
@@ -88,7 +88,7 @@ class Helper:
     async def run(self) -> None:
         """Serve until ``stop``, SIGINT or SIGTERM; raises ``LocalError`` when it cannot start."""
         can = self._can = capabilities(self._settings)
-        asyncio.get_running_loop().set_exception_handler(tell_quietly)
+        asyncio.get_running_loop().set_exception_handler(QuietTeller())
         disguise = load_disguise(self._settings)
         try:
             async with anyio.create_task_group() as group:
@@ -252,6 +252,7 @@ def exit_policy(settings: Settings) -> ExitPolicy:
     """The policy that ``settings`` describe; raises ``ModeError`` for what cannot be read."""
     try:
         allowances = tuple(parse_allowance(text) for text in settings.exit_allow)
+        denied = tuple(parse_allowance(text) for text in settings.exit_deny)
         mapped = {split_address(name): split_address(address) for name, address in settings.exit_map.items()}
     except ValueError as error:
         raise ModeError(
@@ -264,6 +265,7 @@ def exit_policy(settings: Settings) -> ExitPolicy:
         allowances=allowances,
         mapped=mapped,
         own=_public_addresses(settings),
+        denied=denied,
         only=settings.exit_only,
     )
 
