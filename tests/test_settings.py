@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,3 +211,17 @@ def test_split_address(text: str, address: tuple[str, int]) -> None:
 def test_not_an_address(text: str) -> None:
     with pytest.raises(ValueError, match="“"):
         split_address(text)
+
+
+def test_the_exit_guide_says_what_there_is() -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "EXIT_GUIDE.md").read_text()
+    example = msgspec.json.decode(guide.partition("```json\n")[2].partition("```")[0], type=Settings)
+    assert example.mode == "exit" and len(example.exit_bind) == 2
+    defaults = msgspec.structs.asdict(Settings())
+    table = dict(re.findall(r"^\| `(exit_[a-z_]+)` \| (\d+|none)", guide, re.MULTILINE))
+    assert len(table) == 6
+    assert {name: str(defaults[name] or "none") for name in table} == {
+        name: "none" if said == "0" else said for name, said in table.items()
+    }
+    assert set(re.findall(r"`(EXIT_[A-Z_]+)`", guide)) == {name for name in VARIABLES if name.startswith("EXIT_")}
+    assert set(re.findall(r"`\"?(exit_[a-z_]+)", guide)) <= set(defaults)

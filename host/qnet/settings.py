@@ -77,6 +77,8 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     abuse_email: str = ""
     exit_allow: list[str] = []
     """Destinations beyond the usual exit policy, as ``CIDR:port``; for test networks."""
+    exit_deny: list[str] = []
+    """Destinations that the exit refuses because somebody asked for it, as ``CIDR:port`` or ``CIDR:*``."""
     relay_allow: list[str] = []
     """Peers beyond the public ones that circuits may go on to, as ``CIDR:port`` or ``CIDR:*``; for test networks."""
     exit_map: dict[str, str] = {}

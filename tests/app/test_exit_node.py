@@ -30,7 +30,9 @@ async def test_the_settings_arrive(tmp_path: Path, caplog: pytest.LogCaptureFixt
         exit_max_connections=7, exit_connects_per_client=8, exit_streams_per_minute=9, exit_idle_minutes=10,
         exit_monthly_gigabytes=11, exit_bind=["127.0.0.1"], exit_abuse_log=False,
     )  # fmt: skip
+    (tmp_path / "abuse.log").write_text("from before")
     made = make_exit(settings, POLICY, tmp_path)
+    assert not (tmp_path / "abuse.log").exists()
     assert (made._max_connections, made._client_limits.connects, made._client_limits.streams_per_minute) == (7, 8, 9)
     assert (made._idle_seconds, made._usage._limit, made._sources) == (600.0, 11 * 10**9, ["127.0.0.1"])
     assert made._abuse_log is None and "same address" not in caplog.text

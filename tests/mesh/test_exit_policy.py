@@ -152,6 +152,25 @@ def test_allowances_are_for_their_network_and_port_only() -> None:
     assert policy.may_ask(8000) and policy.may_ask(80) and not policy.may_ask(81)
 
 
+def test_what_somebody_asked_not_to_reach_is_refused_before_all_else() -> None:
+    denied = (
+        parse_allowance("93.184.216.0/24:*"),
+        parse_allowance("1.1.1.1/32:80"),
+        parse_allowance("2606:4700::/32:*"),
+    )
+    policy = ExitPolicy(frozenset([80, 443]), (parse_allowance("93.184.216.34/32:80"),), denied=denied)
+    for text in (
+        "93.184.216.34",
+        "::ffff:93.184.216.34",
+        "64:ff9b::93.184.216.34",
+        "2002:5db8:d822::1",
+        "2606:4700::1",
+    ):
+        assert permitted(policy, [text], 80) == permitted(policy, [text], 443) == []
+    assert permitted(policy, ["1.1.1.1"], 80) == [] and permitted(policy, ["1.1.1.1"], 443) == ["1.1.1.1"]
+    assert permitted(policy, ["8.8.8.8", "93.184.216.1"], 80) == []
+
+
 def test_only_what_is_named() -> None:
     policy = ExitPolicy(
         frozenset([80]), (parse_allowance("127.0.0.1/32:8000"),), {("site.test", 80): ("127.0.0.1", 8000)}, only=True

@@ -1,6 +1,7 @@
 """Names to addresses, and connections to exactly those."""
 
 import asyncio
+import errno
 import resource
 import socket
 import subprocess
@@ -150,6 +151,20 @@ async def test_it_leaves_from_where_it_is_told(connects: list[tuple[str, int]]) 
 
 def test_a_machine_without_a_route_does_not_try() -> None:
     assert routable(["127.0.0.1", "255.255.255.255", "not an address"]) == ["127.0.0.1"]
+
+
+async def test_a_machine_without_ipv6_reaches_the_other_internet(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnlyIPv4(socket.socket):
+        def __init__(self, family: int = -1, *more: int, **named: int) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "socket", OnlyIPv4)
+    assert own_among(["2001:db8::1", "::1", "127.0.0.1"]) == {"127.0.0.1"}
+    assert routable(["2001:db8::1", "127.0.0.1"]) == ["127.0.0.1"]
+    async with site(nothing) as port:
+        await connect(Recorder, ["::1", "127.0.0.1"], port)
 
 
 INTERFACES = """

@@ -63,6 +63,18 @@ async def test_a_name_is_resolved_once_and_its_checked_address_connected_to(monk
         assert await pair.client.open(CIRCUIT, "rebinding.test", port).opened is Reset.POLICY
 
 
+async def test_it_leaves_from_the_address_it_is_bound_to() -> None:
+    seen = []
+
+    async def who(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("peername")[0])
+        await reader.read()
+
+    async with site(who) as port, link_pair(ExitPolicy(frozenset(), allowing(port)), sources=["127.0.0.77"]) as pair:
+        assert await pair.client.open(CIRCUIT, "127.0.0.1", port).opened is None
+        await until(lambda: seen == ["127.0.0.77"])
+
+
 async def test_a_name_with_mixed_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def mixed(self: Resolver, host: str) -> list[str]:
         return ["93.184.216.34", "127.0.0.1"]

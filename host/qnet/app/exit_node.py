@@ -25,6 +25,9 @@ def make_exit(settings: Settings, policy: ExitPolicy, data: Path) -> Exit:
         _check_source(address)
     if not settings.exit_bind:
         _log.warning("people enter and leave at the same address: whoever sees it leave can find the entry (exit_bind)")
+    refusals = data / "abuse.log"
+    if not settings.exit_abuse_log:
+        refusals.unlink(missing_ok=True)  # nobody would make it forget any more
     return Exit(
         policy,
         settings.exit_max_connections,
@@ -32,7 +35,7 @@ def make_exit(settings: Settings, policy: ExitPolicy, data: Path) -> Exit:
         idle_seconds=settings.exit_idle_minutes * 60.0,
         sources=settings.exit_bind,
         usage=Usage(data / "exit-usage.json", settings.exit_monthly_gigabytes * GIGABYTE),
-        abuse_log=AbuseLog(data / "abuse.log") if settings.exit_abuse_log else None,
+        abuse_log=AbuseLog(refusals) if settings.exit_abuse_log else None,
     )
 
 

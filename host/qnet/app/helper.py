@@ -15,7 +15,6 @@ import anyio
 from anyio.abc import TaskGroup
 
 from qnet import __version__
-from qnet.app.exit_node import make_exit, serve_notice
 from qnet.app.membership import Membership, Public
 from qnet.app.modes import Capabilities, ModeError, capabilities
 from qnet.app.trust import load_roots
@@ -24,12 +23,11 @@ from qnet.browser.rules.store import RuleStore
 from qnet.mesh.exit_policy import Address, ExitPolicy, parse_allowance
 from qnet.net.client_link import Disguise
 from qnet.net.control import ControlServer
-from qnet.net.failures import FailureTeller
+from qnet.net.failures import QuietTeller
 from qnet.net.files import raise_file_limit
 from qnet.net.listen import bind, serve
 from qnet.roles.control import Control
 from qnet.roles.discovery import Discovery
-from qnet.roles.exit import Exit
 from qnet.roles.log_ring import LogRing
 from qnet.roles.peer_book import PeerBook
 from qnet.roles.proxy import Proxy
@@ -45,6 +43,7 @@ from qnet.wire.tls.template import Template
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from qnet.roles.exit import Exit
     from qnet.roles.services import Services
 
 LOOPBACK = "127.0.0.1"
@@ -93,7 +92,7 @@ class Helper:
     async def run(self) -> None:
         """Serve until ``stop``, SIGINT or SIGTERM; raises ``LocalError`` when it cannot start."""
         can = self._can = capabilities(self._settings)
-        asyncio.get_running_loop().set_exception_handler(FailureTeller())
+        asyncio.get_running_loop().set_exception_handler(QuietTeller())
         disguise = load_disguise(self._settings)
         try:
             async with anyio.create_task_group() as group:
@@ -112,6 +111,8 @@ class Helper:
                 if can.relays:
                     membership.public = await self._serve_public(group, can, disguise, status_socket)
                 if self._exit is not None:
+                    from qnet.app.exit_node import serve_notice
+
                     group.start_soon(self._exit.run)
                     group.start_soon(serve_notice, self._settings)
                 browsers = bind(LOOPBACK, 0, what="the browsers' proxy", option="--socks-port")
@@ -210,6 +211,9 @@ class Helper:
         # Before the decoy is measured: the page says that this is being done.
         group.start_soon(self._serve_status, status_socket, api)
         if can.exits:
+            # Imported here: a client needs no resolver of its own, and starts sooner without it.
+            from qnet.app.exit_node import make_exit
+
             self._exit = make_exit(settings, exit_policy(settings), self._folders.data)
         policy = relay_policy(settings)
         node = await serve_public(group, settings, self._folders, can, disguise, self._scratch, self._exit, policy, api)
@@ -266,6 +270,7 @@ def exit_policy(settings: Settings) -> ExitPolicy:
     """The policy that ``settings`` describe; raises ``ModeError`` for what cannot be read."""
     try:
         allowances = tuple(parse_allowance(text) for text in settings.exit_allow)
+        denied = tuple(parse_allowance(text) for text in settings.exit_deny)
         mapped = {split_address(name): split_address(address) for name, address in settings.exit_map.items()}
     except ValueError as error:
         raise ModeError(
@@ -278,6 +283,7 @@ def exit_policy(settings: Settings) -> ExitPolicy:
         allowances=allowances,
         mapped=mapped,
         own=_public_addresses(settings),
+        denied=denied,
         only=settings.exit_only,
     )
 

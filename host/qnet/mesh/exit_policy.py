@@ -50,7 +50,7 @@ _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Destinations allowed although the general rule refuses them; at any ``port`` if it is None."""
+    """Destinations that the general rule does not decide about; at any ``port`` if it is None."""
 
     network: Network
     port: int | None
@@ -63,6 +63,7 @@ class Allowance:
 class ExitPolicy:
     """``mapped``: (host, port) → (address, port), for names of test networks. ``only``: nothing but allowances.
 
+    ``denied``: destinations refused before all else, because somebody asked for it.
     ``own``: addresses that lead back to this exit although its machine does not have them (behind NAT).
     """
 
@@ -70,6 +71,7 @@ class ExitPolicy:
     allowances: tuple[Allowance, ...] = ()
     mapped: Mapping[tuple[str, int], tuple[str, int]] | None = None
     own: frozenset[Address] = frozenset()
+    denied: tuple[Allowance, ...] = ()
     only: bool = False
 
     def target(self, host: str, port: int) -> tuple[str, int] | None:
@@ -83,6 +85,8 @@ class ExitPolicy:
 
     def permits(self, address: Address, port: int, *, is_own: bool = False) -> bool:
         """Whether to connect to this very address. ``is_own``: the exit's machine has it."""
+        if any(denial.covers(form, port) for denial in self.denied for form in _forms(address)):
+            return False
         if any(allowance.covers(address, port) for allowance in self.allowances):
             return True
         if is_own or self.only or port not in self.ports:

@@ -81,34 +81,25 @@ def routable(addresses: Sequence[str]) -> list[str]:
 
 
 def _source(address: str) -> str | None:
-    """From where the system would reach it; ``None`` if it would not."""
-    with _probe(address) as probe:
-        try:
+    """From where the system would reach it; ``None`` if it would not, for want of a route or of the whole family."""
+    try:
+        with socket.socket(_family(address), socket.SOCK_DGRAM) as probe:
+            probe.setblocking(False)
             probe.connect((address, 9))
             return str(probe.getsockname()[0])
-        except OSError as error:
-            _raise_if_exhausted(error)
-            return None
+    except OSError as error:
+        _raise_if_exhausted(error)
+        return None
 
 
 def _can_bind(address: str) -> bool:
-    with _probe(address) as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError as error:
-            _raise_if_exhausted(error)
-            return False
-        return True
-
-
-def _probe(address: str) -> socket.socket:
     try:
-        probe = socket.socket(_family(address), socket.SOCK_DGRAM)
+        with socket.socket(_family(address), socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
     except OSError as error:
         _raise_if_exhausted(error)
-        raise DialError(Reset.UNREACHABLE) from None  # a machine without this family
-    probe.setblocking(False)
-    return probe
+        return False
+    return True
 
 
 def _raise_if_exhausted(error: OSError) -> None:

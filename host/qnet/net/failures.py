@@ -11,22 +11,25 @@ from qnet.net.dial import OUT_OF_FILES
 
 _log = logging.getLogger(__name__)
 
+
 SILENCE_SECONDS = 60.0
+"""Without descriptors the loop fails to accept each of a backlog, anew every second: that is said once a minute."""
 
 
-class FailureTeller:
+class QuietTeller:
     """An event loop's exception handler. In the loop's debug mode everything is told."""
 
     def __init__(self) -> None:
-        self._said_at = -SILENCE_SECONDS
+        self._said = -SILENCE_SECONDS
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if not (isinstance(error, OSError) and error.errno in OUT_OF_FILES):
-            _log.error("an unexpected failure: %s", type(error).__name__)
-        elif loop.time() - self._said_at >= SILENCE_SECONDS:
-            # The loop listens again after a second. Python 3.11 tells this as often as connections could be waiting.
-            self._said_at = loop.time()
+        if isinstance(error, OSError) and error.errno in OUT_OF_FILES:
+            if loop.time() - self._said < SILENCE_SECONDS:
+                return
+            self._said = loop.time()
             _log.warning("no file descriptor is left: new connections wait until some end (raise the hard limit)")
+        else:
+            _log.error("an unexpected failure: %s", type(error).__name__)
         if loop.get_debug():
             loop.default_exception_handler(context)

@@ -74,7 +74,7 @@ class Resolver:
             self._known.move_to_end(name)
             return known[0]
         found, until = await self._ask(name)
-        if now < until:
+        if self._clock() < until:
             self._known[name] = found, until
             self._known.move_to_end(name)
             if len(self._known) > MAX_NAMES:

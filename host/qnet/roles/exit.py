@@ -10,6 +10,7 @@ Conversation about one stream:
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class Exit:
         self._open: dict[StreamSocket, _Activity] = {}
         self._accounted: dict[Channel, tuple[int, int]] = {}
         self._requests = self._success = self._blocked = self._limited = 0
+        self._writing = threading.Lock()
         self._out_of_files_said = -HOUSEKEEPING_SECONDS
 
     @property
@@ -196,9 +198,11 @@ class Exit:
         return self._abuse_log.take() if self._abuse_log else []
 
     def _write(self, usage: bytes | None, lines: list[bytes]) -> None:
-        self._usage.write(usage)
-        if self._abuse_log is not None:
-            self._abuse_log.write(lines, time.time())
+        # The last time may come while a thread still writes.
+        with self._writing:
+            self._usage.write(usage)
+            if self._abuse_log is not None:
+                self._abuse_log.write(lines, time.time())
 
     def _account(self) -> None:
         """Add what the channels carried since the last time. At an exit, what a channel sends came from a site."""

@@ -23,7 +23,7 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="view
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:38rem;margin:3rem auto;padding:0 1rem}}</style>
 <h1>This is an exit of QNet</h1>
 <p>QNet lets people read the web where it is censored. What comes from this address was asked for by one of them, not
-by the operator of this machine. Nothing here tells who it was: the exit passes bytes on, it cannot see inside
+by the operator of this machine. Nothing kept here tells who it was: the exit passes bytes on, it cannot see inside
 encrypted connections, and it keeps no record of who went where.</p>
 <p>It reaches ports {ports} only, and no private networks.</p>
 <p>Complaints, and requests to make your own address unreachable from here: <a href="mailto:{mail}">{mail}</a>. Please

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 
-from qnet.mesh.exit_policy import ExitPolicy, permitted
+from qnet.mesh.exit_policy import ExitPolicy, carried, permitted
 from qnet.net.channel import Channel
 from qnet.net.client_link import HANDSHAKE_SECONDS, Disguise, peer_keys
 from qnet.net.dial import DialError, own_among, resolve
@@ -85,7 +85,7 @@ class Relay:
                 found = await resolve(host.strip("[]"), int(port))
             except DialError:
                 continue
-            allowed = permitted(self._policy, found, int(port), own_among(found))
+            allowed = permitted(self._policy, found, int(port), own_among(carried(found)))
             if allowed:
                 return allowed[0], int(port)
         raise DialError(Reset.POLICY)
