@@ -9,11 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import resources
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 import anyio
 
 from qnet import __version__
+from qnet.app.exit_node import make_exit, serve_notice
 from qnet.app.modes import Capabilities, ModeError, capabilities
 from qnet.app.trust import load_roots
 from qnet.browser.rules.keeper import RuleKeeper
@@ -26,6 +26,7 @@ from qnet.net.failures import QuietTeller
 from qnet.net.files import raise_file_limit
 from qnet.net.listen import bind, serve
 from qnet.roles.control import Control
+from qnet.roles.exit import Exit
 from qnet.roles.log_ring import LogRing
 from qnet.roles.peer import PeerPlace, Presentation, describe, serve_peer
 from qnet.roles.peer_book import PeerBook
@@ -41,9 +42,6 @@ from qnet.wire.errors import LocalError
 from qnet.wire.messages import State, Status, StatusEvent, Traffic
 from qnet.wire.scratch import Scratch
 from qnet.wire.tls.template import Template
-
-if TYPE_CHECKING:
-    from qnet.roles.exit import Exit
 
 LOOPBACK = "127.0.0.1"
 STATUS_INTERVAL = 1.0
@@ -107,8 +105,6 @@ class Helper:
                     group.start_soon(self._serve_status, status_socket)
                     await self._serve_public(can, disguise)
                 if self._exit is not None:
-                    from qnet.app.exit_node import serve_notice
-
                     group.start_soon(self._exit.run)
                     group.start_soon(serve_notice, self._settings)
                 browsers = bind(LOOPBACK, 0, what="the browsers' proxy", option="--socks-port")
@@ -184,7 +180,7 @@ class Helper:
         # Imported here: the proxy and the control socket are ready before the web framework is.
         from qnet.roles.status import StatusServer, status_app
 
-        app = status_app(self.status, self._settings, self._ring)
+        app = status_app(self.status, settings=self._settings, log=self._ring)
         await StatusServer(app).serve(sockets=[bound])  # type: ignore[list-item]
 
     async def _serve_programs(self, proxy: Proxy, browsers: socket.socket) -> None:
@@ -202,9 +198,6 @@ class Helper:
         decoy = split_address(settings.decoy_address) if settings.decoy_address else (decoy_name, decoy_port)
         place = PeerPlace(split_address(settings.listen), decoy_name, decoy)
         if can.exits:
-            # Imported here: a client needs no resolver of its own, and starts sooner without it.
-            from qnet.app.exit_node import make_exit
-
             self._exit = make_exit(settings, exit_policy(settings), self._folders.data)
         relay = Relay(relay_policy(settings), disguise)
         self._services = Services(self._exit, relay)

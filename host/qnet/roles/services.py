@@ -1,21 +1,17 @@
 """What a peer does for its clients: exit, relay, or refuse with a reason. The ``LinkOwner`` of a peer's links."""
 
-from typing import TYPE_CHECKING
-
 from qnet.net.channel import Channel
 from qnet.net.link import Link
+from qnet.roles.exit import Exit
 from qnet.roles.relay import Relay
 from qnet.wire.events import Extend, StreamOpen
 from qnet.wire.frames import Reset
-
-if TYPE_CHECKING:
-    from qnet.roles.exit import Exit
 
 
 class Services:
     """``exit`` or ``relay`` may be missing."""
 
-    def __init__(self, exit: "Exit | None", relay: Relay | None) -> None:
+    def __init__(self, exit: Exit | None, relay: Relay | None) -> None:
         self._exit = exit
         self._relay = relay
         self._links: set[Link] = set()

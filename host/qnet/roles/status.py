@@ -60,7 +60,9 @@ background:{colour}}}dt{{opacity:.7}}dd{{margin:0 0 .6rem}}p{{padding:.8rem 1rem
 </style><h1><i></i>QNet is {state}</h1>{error}<dl>{rows}</dl></html>"""
 
 
-def status_app(status: Callable[[], Status], settings: Settings | None = None, log: LogRing | None = None) -> ASGIApp:
+def status_app(
+    status: Callable[[], Status], *, settings: Settings | None = None, log: LogRing | None = None
+) -> ASGIApp:
     """The ASGI application; ``status`` is asked at each request."""
     shown = shown_settings(settings or Settings())
     ring = log or LogRing()
