@@ -3,6 +3,7 @@
 import logging
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -38,11 +39,26 @@ async def test_the_settings_arrive(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert made._abuse_log is None and "same address" not in caplog.text
 
 
-async def test_an_entry_that_shares_its_exits_address_is_warned(
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"exit_bind": ["127.0.0.61"], "listen": "0.0.0.0:443"}, {"exit_bind": ["::1"], "listen": "[::]:443"},
+     {"exit_bind": ["127.0.0.61"], "listen": "127.0.0.61:443"},
+     {"exit_bind": ["127.0.0.61"], "listen": "127.0.0.1:443", "address": "127.0.0.61:443"}],
+)  # fmt: skip
+async def test_an_entry_that_shares_its_exits_address_is_warned_and_shows_no_page(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
+    settings = Settings(**changes)
+    made = make_exit(settings, POLICY, tmp_path)
+    assert "same address" in caplog.text and made._abuse_log is not None
+    await serve_notice(settings)
+
+
+async def test_an_address_that_is_only_left_from_is_no_reason_to_warn(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made = make_exit(Settings(), POLICY, tmp_path)
-    assert "same address" in caplog.text and made._abuse_log is not None
+    make_exit(Settings(exit_bind=["127.0.0.61"], listen="127.0.0.1:443", address="a.example:443"), POLICY, tmp_path)
+    assert "same address" not in caplog.text
 
 
 async def test_an_address_of_another_machine_cannot_be_left_from(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import logging
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 from qnet.app.modes import ModeError
@@ -12,7 +13,7 @@ from qnet.roles.abuse_log import AbuseLog
 from qnet.roles.exit import Exit
 from qnet.roles.exit_turns import ClientLimits
 from qnet.roles.exit_usage import Usage
-from qnet.settings import Settings
+from qnet.settings import Settings, split_address
 
 GIGABYTE = 10**9
 
@@ -23,7 +24,7 @@ def make_exit(settings: Settings, policy: ExitPolicy, data: Path) -> Exit:
     """``data``: the folder for its books; raises ``ModeError`` when it cannot leave from where it should."""
     for address in settings.exit_bind:
         _check_source(address)
-    if not settings.exit_bind:
+    if not settings.exit_bind or any(_is_entry(address, settings) for address in settings.exit_bind):
         _log.warning("people enter and leave at the same address: whoever sees it leave can find the entry (exit_bind)")
     refusals = data / "abuse.log"
     if not settings.exit_abuse_log:
@@ -48,8 +49,18 @@ def _check_source(address: str) -> None:
         raise ModeError("this computer does not have the address in exit_bind", "give it one of its own") from None
 
 
+def _is_entry(address: str, settings: Settings) -> bool:
+    """Whether people enter at ``address`` too, as far as the settings say it in numbers."""
+    for place in filter(None, (settings.listen, settings.address)):
+        with suppress(ValueError):
+            entry = ip_address(split_address(place)[0])
+            if entry.is_unspecified or entry == ip_address(address):
+                return True
+    return False
+
+
 async def serve_notice(settings: Settings) -> None:
-    """Show the notice page on port 80 of each address that the exit leaves from, until cancelled."""
+    """Show the notice page on port 80 of each address that is only left from, until cancelled."""
     # Imported here: only an exit with an address of its own needs it.
     from qnet.roles.notice import PORT, notice_app
     from qnet.roles.status import StatusServer
@@ -57,6 +68,8 @@ async def serve_notice(settings: Settings) -> None:
     with ExitStack() as stack:
         sockets = []
         for address in settings.exit_bind:
+            if _is_entry(address, settings):
+                continue  # it would tell what the decoy hides
             try:
                 sockets.append(stack.enter_context(bind(address, PORT, what="the notice page", option="exit_bind")))
             except ListenError as error:

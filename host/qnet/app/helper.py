@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from qnet import __version__
+from qnet.app.exit_node import make_exit, serve_notice
 from qnet.app.membership import Membership, Public
 from qnet.app.modes import Capabilities, ModeError, capabilities
 from qnet.app.trust import load_roots
@@ -28,6 +29,7 @@ from qnet.net.files import raise_file_limit
 from qnet.net.listen import bind, serve
 from qnet.roles.control import Control
 from qnet.roles.discovery import Discovery
+from qnet.roles.exit import Exit
 from qnet.roles.log_ring import LogRing
 from qnet.roles.peer_book import PeerBook
 from qnet.roles.proxy import Proxy
@@ -43,7 +45,6 @@ from qnet.wire.tls.template import Template
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from qnet.roles.exit import Exit
     from qnet.roles.services import Services
 
 LOOPBACK = "127.0.0.1"
@@ -111,8 +112,6 @@ class Helper:
                 if can.relays:
                     membership.public = await self._serve_public(group, can, disguise, status_socket)
                 if self._exit is not None:
-                    from qnet.app.exit_node import serve_notice
-
                     group.start_soon(self._exit.run)
                     group.start_soon(serve_notice, self._settings)
                 browsers = bind(LOOPBACK, 0, what="the browsers' proxy", option="--socks-port")
@@ -190,7 +189,7 @@ class Helper:
         from qnet.roles.directory import no_directory
         from qnet.roles.status import StatusServer, status_app
 
-        app = status_app(self.status, self._settings, self._ring, api or no_directory())
+        app = status_app(self.status, settings=self._settings, log=self._ring, api=api or no_directory())
         await StatusServer(app).serve(sockets=[bound])  # type: ignore[list-item]
 
     async def _serve_programs(self, proxy: Proxy, browsers: socket.socket) -> None:
@@ -211,9 +210,6 @@ class Helper:
         # Before the decoy is measured: the page says that this is being done.
         group.start_soon(self._serve_status, status_socket, api)
         if can.exits:
-            # Imported here: a client needs no resolver of its own, and starts sooner without it.
-            from qnet.app.exit_node import make_exit
-
             self._exit = make_exit(settings, exit_policy(settings), self._folders.data)
         policy = relay_policy(settings)
         node = await serve_public(group, settings, self._folders, can, disguise, self._scratch, self._exit, policy, api)

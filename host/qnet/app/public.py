@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
@@ -17,6 +17,7 @@ from qnet.keys import load_or_create
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.client_link import Disguise
 from qnet.roles.directory_door import DirectoryDoor
+from qnet.roles.exit import Exit
 from qnet.roles.peer import (
     DESCRIPTOR_SECONDS,
     LISTED_SECONDS,
@@ -32,9 +33,6 @@ from qnet.roles.services import Services
 from qnet.settings import Folders, Settings, replace_file, split_address
 from qnet.wire.descriptor import DescriptorError
 from qnet.wire.scratch import Scratch
-
-if TYPE_CHECKING:
-    from qnet.roles.exit import Exit
 
 RENEW_SECONDS = 12 * 3600.0
 """How often the descriptor that is given out by hand is issued anew."""
@@ -57,7 +55,7 @@ async def serve_public(
     can: Capabilities,
     disguise: Disguise,
     scratch: Scratch,
-    exit: "Exit | None",
+    exit: Exit | None,
     policy: ExitPolicy,
     api: Api,
 ) -> PublicNode:

@@ -14,12 +14,12 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qnet.mesh.exit_policy import ExitPolicy, carried, permitted
 from qnet.net.channel import Channel
 from qnet.net.dial import DialError, OutOfFilesError, connect, own_among, routable
 from qnet.net.link import Link
-from qnet.net.resolver import Resolver
 from qnet.net.stream import StreamSocket
 from qnet.roles.abuse_log import AbuseLog, Refusal
 from qnet.roles.exit_turns import ClientLimits, Turns
@@ -29,6 +29,9 @@ from qnet.wire.frames import Reset
 from qnet.wire.messages import ExitCounts
 
 HOUSEKEEPING_SECONDS = 60.0
+
+if TYPE_CHECKING:
+    from qnet.net.resolver import Resolver
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +68,7 @@ class Exit:
         *,
         clients: ClientLimits | None = None,
         idle_seconds: float = 1800.0,
-        resolver: Resolver | None = None,
+        resolver: "Resolver | None" = None,
         sources: Sequence[str] = (),
         usage: Usage | None = None,
         abuse_log: AbuseLog | None = None,
@@ -74,7 +77,7 @@ class Exit:
         self._max_connections = max_connections
         self._client_limits = clients or ClientLimits()
         self._idle_seconds = idle_seconds
-        self._resolver = resolver or Resolver()
+        self._resolver = resolver or _system_resolver()
         self._sources = sources
         self._usage = usage or Usage()
         self._abuse_log = abuse_log
@@ -232,3 +235,10 @@ class Exit:
     def _end(self, socket: StreamSocket, code: Reset) -> None:
         self._open.pop(socket).channel.drop(socket, code)
         socket.abort(code)
+
+
+def _system_resolver() -> "Resolver":
+    # Imported here: whoever is no exit starts 30 ms sooner without it.
+    from qnet.net.resolver import Resolver
+
+    return Resolver()

@@ -1,24 +1,20 @@
 """What a peer does for its clients: exit, relay, its directory, or refuse with a reason. Owns a peer's links."""
 
-from typing import TYPE_CHECKING
-
 from qnet.net.channel import Channel
 from qnet.net.link import Link
 from qnet.roles.directory_door import DirectoryDoor
+from qnet.roles.exit import Exit
 from qnet.roles.operator_link import DIRECTORY
 from qnet.roles.relay import Relay
 from qnet.wire.destination import is_mesh_name
 from qnet.wire.events import Extend, StreamOpen
 from qnet.wire.frames import Reset
 
-if TYPE_CHECKING:
-    from qnet.roles.exit import Exit
-
 
 class Services:
     """``exit``, ``relay`` or ``directory`` may be missing."""
 
-    def __init__(self, exit: "Exit | None", relay: Relay | None, directory: DirectoryDoor | None = None) -> None:
+    def __init__(self, exit: Exit | None, relay: Relay | None, directory: DirectoryDoor | None = None) -> None:
         self._exit = exit
         self._relay = relay
         self._directory = directory

@@ -30,8 +30,9 @@ NOTE = "Addresses, names, keys and paths are left out: of those it is said only 
 def shown_settings(settings: Settings) -> dict[str, Any]:
     """What may be shown to whoever can open the status page, as JSON values."""
     values = msgspec.to_builtins(msgspec.structs.asdict(settings))
+    defaults = msgspec.to_builtins(msgspec.structs.asdict(Settings()))
     return {
         "note": NOTE,
         "settings": {name: values[name] for name in SHOWN},
-        "set": sorted(name for name, value in values.items() if name not in SHOWN and value),
+        "set": sorted(name for name, value in values.items() if name not in SHOWN and value != defaults[name]),
     }

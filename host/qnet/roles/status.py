@@ -62,6 +62,7 @@ background:{colour}}}dt{{opacity:.7}}dd{{margin:0 0 .6rem}}p{{padding:.8rem 1rem
 
 def status_app(
     status: Callable[[], Status],
+    *,
     settings: Settings | None = None,
     log: LogRing | None = None,
     api: ASGIApp | None = None,
