@@ -155,6 +155,8 @@ export interface Status {
   exit?: ExitCounts | null;
   pac_hash?: string;
   rules_generation?: number;
+  routes?: Hop[][];
+  warning?: ErrorInfo | null;
 }
 
 /** What the helper can do for a browser right now; it never claims more than is true. */

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from qnet.mesh.exit_policy import ExitPolicy, parse_allowance
-from qnet.net.channel import Channel
-from qnet.net.circuit import ExtendError, extend, finish
+from qnet.net.circuit import Circuit, ExtendError
 from qnet.net.client_link import peer_keys
 from qnet.net.link import Link
 from qnet.net.next_hop import NextHop
@@ -21,7 +20,7 @@ from qnet.wire.errors import RemoteError
 from qnet.wire.events import Extended
 from qnet.wire.frames import Reset
 from tests.support.cover_pair import NAME, authority
-from tests.support.links import CIRCUIT, attach, echo, silent_listener, site, until
+from tests.support.links import attach, echo, silent_listener, site, until
 from tests.support.peers import Peer, disguise, gone, peer
 from tests.support.tls_servers import free_port, nginx
 
@@ -54,9 +53,10 @@ class Two:
     link: Link
     port: int
 
-    async def extended(self, **changes: object) -> Channel:
-        descriptor = self.second.descriptor(**changes)
-        return await extend(self.link.channel, self.second.signed(**changes), peer_keys(descriptor))
+    async def extended(self, **changes: object) -> Circuit:
+        circuit = Circuit(self.link)
+        await circuit.extend(self.second.signed(**changes), peer_keys(self.second.descriptor(**changes)))
+        return circuit
 
     def next_hops(self) -> list[NextHop]:
         relayed = self.first.made[0]._link
@@ -71,8 +71,6 @@ async def two(decoy: int, relay: Relay | None = None) -> AsyncIterator[Two]:
         first = await stack.enter_async_context(peer(decoy, relay=relay or local_relay()))
         second = await stack.enter_async_context(peer(decoy, exit_port=port))
         link = await first.connect()
-        link.channel.session.close_circuit(CIRCUIT, Reset.CLOSED)
-        link.flush()
         try:
             yield Two(first, second, link, port)
         finally:
@@ -82,8 +80,9 @@ async def two(decoy: int, relay: Relay | None = None) -> AsyncIterator[Two]:
 
 async def test_a_stream_through_a_relay_and_its_end(decoy: int) -> None:
     async with two(decoy) as made:
-        channel = finish(await made.extended())
-        stream = channel.open(CIRCUIT, "127.0.0.1", made.port)
+        circuit = await made.extended()
+        circuit.finish()
+        stream = circuit.open("127.0.0.1", made.port)
         reader, writer = await attach(stream)
         content = os.urandom(3_000_000)
         writer.write(content)
@@ -91,7 +90,7 @@ async def test_a_stream_through_a_relay_and_its_end(decoy: int) -> None:
         writer.write_eof()
         assert await reader.read() == b""
         writer.close()
-        await until(lambda: channel.streams == 0)
+        await until(lambda: circuit.streams == 0)
         assert len(made.next_hops()) == 1
         made.link.close("done")
         await until(lambda: gone(made.first.made[0].client) and gone(made.second.made[0].client))
@@ -142,16 +141,15 @@ async def test_a_forged_descriptor_is_not_dialled(decoy: int) -> None:
         forged = bytearray(made.second.signed())
         forged[-1] ^= 1
         with pytest.raises(ExtendError, match="PROTOCOL"):
-            await extend(made.link.channel, bytes(forged), peer_keys(made.second.descriptor()))
+            await Circuit(made.link).extend(bytes(forged), peer_keys(made.second.descriptor()))
         assert made.second.made == []
 
 
 async def test_an_exit_by_itself_does_not_relay(decoy: int) -> None:
     async with peer(decoy) as only, peer(decoy) as other:
         link = await only.connect()
-        link.channel.session.close_circuit(CIRCUIT, Reset.CLOSED)
         with pytest.raises(ExtendError, match="POLICY"):
-            await extend(link.channel, other.signed(), peer_keys(other.descriptor()))
+            await Circuit(link).extend(other.signed(), peer_keys(other.descriptor()))
         link.close("done")
 
 
@@ -159,7 +157,7 @@ async def test_another_identity_than_the_descriptors_never_completes(decoy: int)
     """The relay may connect us to whom it likes; only the peer of the descriptor can answer."""
     async with two(decoy) as made, peer(decoy) as third:
         with pytest.raises(RemoteError):
-            await extend(made.link.channel, third.signed(), peer_keys(made.second.descriptor()))
+            await Circuit(made.link).extend(third.signed(), peer_keys(made.second.descriptor()))
 
 
 async def test_a_relay_that_lies_about_the_cover_only_fails(decoy: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,19 +173,27 @@ async def test_a_relay_that_lies_about_the_cover_only_fails(decoy: int, monkeypa
                 await made.extended()
 
 
-async def test_a_next_hop_that_dies_ends_the_link_with_its_streams(decoy: int) -> None:
+async def test_a_next_hop_that_dies_ends_its_circuit_and_neither_the_link_nor_another(decoy: int) -> None:
     async with two(decoy) as made:
-        channel = finish(await made.extended())
-        stream = channel.open(CIRCUIT, "127.0.0.1", made.port)
+        circuit = await made.extended()
+        circuit.finish()
+        stream = circuit.open("127.0.0.1", made.port)
         reader, writer = await attach(stream)
         writer.write(b"x")
         assert await reader.readexactly(1) == b"x"
         transport = made.second.made[0].client.transport
         assert transport is not None
         transport.abort()
-        await until(lambda: made.link.closed)
+        await until(lambda: circuit.closed)
         with pytest.raises(ConnectionResetError):
             await reader.read()
+        writer.close()
+        assert not made.link.closed and circuit.broke_at == 0
+        again = await made.extended()
+        again.finish()
+        reader, writer = await attach(again.open("127.0.0.1", made.port))
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
         writer.close()
 
 

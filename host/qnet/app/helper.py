@@ -83,7 +83,12 @@ class Helper:
                 await group.start(server.serve)
                 book = PeerBook(self._folders.data / "peers")
                 tunnel = self._tunnel = Tunnel(
-                    book.peers, disguise, self._scratch, self._on_change, hops=self._settings.hops
+                    book.peers,
+                    disguise,
+                    self._scratch,
+                    self._on_change,
+                    hops=self._settings.hops,
+                    guards=self._folders.data / "guards.json",
                 )
                 status_socket = bind(LOOPBACK, self._settings.status_port, what="the status", option="--status-port")
                 if can.relays:
@@ -129,10 +134,12 @@ class Helper:
             version=__version__,
             since=view.since,
             peers=view.peers,
-            circuits=1 if view.hops else 0,
+            circuits=len(view.routes),
             streams=view.streams,
             leases=view.leases,
             hops=view.hops,
+            routes=view.routes,
+            warning=view.warning,
             traffic=view.traffic,
             reconnection_attempts=view.attempts,
             last_error=view.last_error,

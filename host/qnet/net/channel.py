@@ -1,7 +1,7 @@
 """One secure channel's traffic: its streams' sockets, and the ways on of its circuits."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from qnet.net.stream import StreamSocket
@@ -54,6 +54,8 @@ class Channel:
         self._link = link
         self.session = session
         self.circuits: dict[int, CircuitHandler] = {}
+        self._ended = False
+        self.on_broken: Callable[[str], None] | None = None
         self.bytes_up = 0
         self.bytes_down = 0
         self._sockets: dict[tuple[int, int], StreamSocket] = {}
@@ -76,6 +78,11 @@ class Channel:
         return self._link.paused
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing goes here any more."""
+        return self._ended or self._link.closed
+
+    @property
     def streams(self) -> int:
         """Streams whose sockets are not finished."""
         return len(self._sockets)
@@ -83,8 +90,10 @@ class Channel:
     # --- from the other side
 
     def dispatch(self, events: list[Event]) -> None:
-        """Act on what the session told."""
+        """Act on what the session told. The acts may end this channel: the rest is then of no use."""
         for event in events:
+            if self.ended:
+                return
             match event:
                 case StreamData(circuit, stream, data):
                     self.bytes_down += len(data)
@@ -114,13 +123,15 @@ class Channel:
                     if handler := self.circuits.get(circuit):
                         handler.extended(client_digest, server_digest)
                 case CircuitClosed(circuit, code):
-                    if handler := self.circuits.pop(circuit, None):
-                        handler.closed(code)
+                    self._end_circuit(circuit, code)
                 case BadRecord(rest):
                     self._link.bad_record(rest)
                     return
                 case Broken(reason):
-                    self._link.close(reason)
+                    if self.on_broken is not None:
+                        self.on_broken(reason)
+                    else:
+                        self._link.close(reason)
                     return
         self.flush()
 
@@ -144,12 +155,12 @@ class Channel:
 
     def flush(self) -> None:
         """Send waiting frames."""
-        if self.session.waiting and not self._link.closed:
+        if self.session.waiting and not self.ended:
             self._link.write_control(self.session.flush(self.loop.time()))
 
     def send(self, socket: StreamSocket, count: int) -> None:
         """Seal and send ``count`` bytes that lie in the scratch's payload buffer."""
-        if self._link.closed:
+        if self.ended:
             return
         self.flush()
         self.bytes_up += count
@@ -157,13 +168,13 @@ class Channel:
 
     def forward(self, circuit: int, records: memoryview) -> None:
         """Send whole records of the next link to the client; their headers are overwritten. Raises ``FrameError``."""
-        if not self._link.closed:
+        if not self.ended:
             self.flush()
             self._link.write(self.session.seal_forward(circuit, records, self.loop.time()))
 
     def send_message(self, circuit: int, message: bytes) -> None:
         """Send one message of the next layer's handshake."""
-        if not self._link.closed:
+        if not self.ended:
             self.flush()
             self._link.write(self.session.seal_message(circuit, message))
 
@@ -179,7 +190,7 @@ class Channel:
     def attach(self, circuit: int, stream: int) -> StreamSocket:
         """A socket for a stream that the session knows; it is gone already if the link is."""
         socket = StreamSocket(self, circuit, stream)
-        if self._link.closed:
+        if self.ended:
             socket.abort(Reset.LINK_LOST)
         else:
             self._sockets[circuit, stream] = socket
@@ -202,21 +213,39 @@ class Channel:
         self.forget(socket)
         if not socket.opened.done():
             socket.opened.set_result(code)
-        if not self._link.closed:
+        if not self.ended:
             self.session.reset(socket.circuit, socket.stream, code)
             self.flush()
 
     # --- circuits and the end
 
     def close_circuit(self, circuit: int, code: Reset) -> None:
-        """Give a circuit up from this side."""
+        """Give a circuit up from this side, with its streams; its handler knows."""
         self.circuits.pop(circuit, None)
-        if not self._link.closed:
+        if not self.ended:
+            self._abort_streams(circuit)
             self.session.close_circuit(circuit, code)
             self.flush()
 
+    def _end_circuit(self, circuit: int, code: Reset) -> None:
+        """The other side gave a circuit up."""
+        self._abort_streams(circuit)
+        if handler := self.circuits.pop(circuit, None):
+            handler.closed(code)
+
+    def _abort_streams(self, circuit: int) -> None:
+        for key in [key for key in self._sockets if key[0] == circuit]:
+            self._sockets.pop(key).abort(Reset.LINK_LOST)
+
+    def streams_of(self, circuit: int) -> int:
+        """Streams of one circuit whose sockets are not finished."""
+        return sum(key[0] == circuit for key in self._sockets)
+
     def end(self) -> None:
-        """The link is gone."""
+        """The link is gone, or the circuit in which this channel is."""
+        if self._ended:
+            return
+        self._ended = True
         sockets, self._sockets = self._sockets, {}
         for socket in sockets.values():
             socket.abort(Reset.LINK_LOST)

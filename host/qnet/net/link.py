@@ -50,6 +50,7 @@ class Link(asyncio.BufferedProtocol):
         self.on_bad_record: Callable[[bytes], None] | None = None
         self.channel = Channel(self, session)
         self._channels = [self.channel]
+        self._past_up = self._past_down = 0
         self._transport = transport
         transport.set_write_buffer_limits(high=LINK_WRITE_HIGH)
 
@@ -59,17 +60,25 @@ class Link(asyncio.BufferedProtocol):
 
     @property
     def bytes_up(self) -> int:
-        return sum(channel.bytes_up for channel in self._channels)
+        return self._past_up + sum(channel.bytes_up for channel in self._channels)
 
     @property
     def bytes_down(self) -> int:
-        return sum(channel.bytes_down for channel in self._channels)
+        return self._past_down + sum(channel.bytes_down for channel in self._channels)
 
     def add(self, session: LinkSession) -> Channel:
         """A further channel, whose records travel in another's circuit."""
         channel = Channel(self, session)
         self._channels.append(channel)
         return channel
+
+    def remove(self, channel: Channel) -> None:
+        """A further channel's circuit is gone."""
+        channel.end()
+        if channel in self._channels:
+            self._channels.remove(channel)
+            self._past_up += channel.bytes_up
+            self._past_down += channel.bytes_down
 
     # --- from the network
 
@@ -81,8 +90,7 @@ class Link(asyncio.BufferedProtocol):
         inner = [(channel, channel.session.take_events()) for channel in self._channels[1:]]
         self.channel.dispatch(events)
         for channel, told in inner:
-            if not self.closed:
-                channel.dispatch(told)
+            channel.dispatch(told)
 
     def receive(self, data: bytes) -> None:
         """Bytes that arrived before this protocol was in place."""
@@ -112,7 +120,7 @@ class Link(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.paused = True
-        for channel in self._channels:
+        for channel in list(self._channels):
             channel.pause()
 
     def resume_writing(self) -> None:
@@ -137,7 +145,7 @@ class Link(asyncio.BufferedProtocol):
 
     def flush(self) -> None:
         """Send every channel's waiting frames, the innermost's first: they become records of the outer ones."""
-        for channel in reversed(self._channels):
+        for channel in self._channels[::-1]:
             channel.flush()
 
     def close(self, reason: str) -> None:
@@ -149,6 +157,6 @@ class Link(asyncio.BufferedProtocol):
         if self.closed:
             return
         self.closed = True
-        for channel in self._channels:
+        for channel in self._channels[::-1]:
             channel.end()
         self.owner.link_closed(self, reason)

@@ -11,7 +11,7 @@ import time
 
 from qnet.mesh.exit_policy import ExitPolicy, permitted
 from qnet.net.channel import Channel
-from qnet.net.client_link import HANDSHAKE_SECONDS, Disguise, peer_keys
+from qnet.net.client_link import HANDSHAKE_SECONDS, NEXT_SECONDS, Disguise, peer_keys, places
 from qnet.net.dial import DialError, own_among, resolve
 from qnet.net.handshake import dialled
 from qnet.net.next_hop import NextHop
@@ -24,6 +24,9 @@ from qnet.wire.frames import Reset
 
 MAX_EXTENDING = 256
 """Circuits being made longer at once, over all clients."""
+
+MAX_PLACES = 4
+"""Addresses of one peer that are tried for one circuit."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,12 +66,23 @@ class Relay:
         channel.close_circuit(event.circuit, code)
 
     async def _connect(self, channel: Channel, event: Extend) -> None:
+        peer = verify(event.descriptor, time.time())
+        failed: Exception = DialError(Reset.POLICY)
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            allowed = await self._places(peer)
+            for number, place in enumerate(allowed, 1):
+                try:
+                    async with asyncio.timeout(None if number == len(allowed) else NEXT_SECONDS):
+                        return await self._dial(channel, event, peer, place)
+                except (OSError, RemoteError) as error:
+                    failed = error
+        raise failed
+
+    async def _dial(self, channel: Channel, event: Extend, peer: Descriptor, place: tuple[str, int]) -> None:
         now = time.time()
-        peer = verify(event.descriptor, now)
-        address = await self._address(peer)
         core = CoverOpening(peer_keys(peer), self._disguise.guise(now), os.urandom, now)
-        async with dialled(core, address, HANDSHAKE_SECONDS) as (transport, done):
-            if channel.link.closed or not channel.session.extends(event.circuit):
+        async with dialled(core, place, HANDSHAKE_SECONDS) as (transport, done):
+            if channel.ended or not channel.session.extends(event.circuit):
                 raise DialError(Reset.LINK_LOST)
             hop = NextHop(channel, event.circuit, Exchange(done.result, done.trailing), transport)
             transport.set_protocol(hop)
@@ -77,15 +91,13 @@ class Relay:
             channel.flush()
             transport.resume_reading()
 
-    async def _address(self, peer: Descriptor) -> tuple[str, int]:
-        """The first address of the peer that may be dialled."""
-        for text in peer.addresses:
-            host, _, port = text.rpartition(":")
+    async def _places(self, peer: Descriptor) -> list[tuple[str, int]]:
+        """The peer's addresses that may be dialled, in its own order."""
+        allowed = []
+        for host, port in places(peer):
             try:
-                found = await resolve(host.strip("[]"), int(port))
+                found = await resolve(host, port)
             except DialError:
                 continue
-            allowed = permitted(self._policy, found, int(port), own_among(found))
-            if allowed:
-                return allowed[0], int(port)
-        raise DialError(Reset.POLICY)
+            allowed += [(address, port) for address in permitted(self._policy, found, port, own_among(found))]
+        return allowed[:MAX_PLACES]

@@ -34,6 +34,8 @@ from qnet.wire.scratch import HEADROOM, RECORD_ROOM, Scratch
 from qnet.wire.streams import Stream, Streams
 
 MAX_CIRCUITS = 64
+"""Circuits of one link at once."""
+MAX_CIRCUIT = (1 << 16) - 1
 REKEY_BYTES = 1 << 30
 REKEY_SECONDS = 3600.0
 PROTOCOL_VERSION = 1
@@ -61,6 +63,7 @@ class LinkSession(Layer):
         super().__init__(keys, scratch, outer, circuit)
         self._initiator = initiator
         self._circuits: dict[int, Streams] = {}
+        self._highest = 0
         self._pending = bytearray()
         self._sealed_bytes = 0
         self._keyed_at = now
@@ -86,7 +89,11 @@ class LinkSession(Layer):
     def _stream(self, circuit: int, identifier: int) -> Stream | None:
         """The stream, or None when it is gone and the frame merely late; raises ``FrameError`` if it never was."""
         streams = self._circuits.get(circuit)
-        if streams is None or not streams.was_opened(identifier):
+        if streams is None:
+            if circuit > self._highest or circuit in self._extended:
+                raise FrameError("unknown circuit")
+            return None
+        if not streams.was_opened(identifier):
             raise FrameError("unknown stream")
         return streams.get(identifier)
 
@@ -160,14 +167,18 @@ class LinkSession(Layer):
             self._events.append(CircuitClosed(circuit, frames.parse_code(body)))
 
     def _check_new(self, circuit: int) -> None:
-        if circuit == 0 or len(self._circuits) + len(self._extended) >= MAX_CIRCUITS:
+        """Circuits are numbered upwards and no number is used twice, so that what comes late is known as such."""
+        if circuit <= self._highest or not self.has_circuit_room():
             raise FrameError("circuit")
+        self._highest = circuit
 
     def _accept(self, circuit: int, body: frames.OpenBody, now: float) -> None:
         streams = self._circuits.get(circuit)
         if streams is None:
             if self._initiator or circuit in self._extended:
                 raise FrameError("circuit")
+            if circuit <= self._highest:
+                return  # late: this side has closed the circuit
             self._check_new(circuit)
             streams = self._circuits[circuit] = Streams(initiator=False)
         stream = streams.accept(body.stream, now)
@@ -212,12 +223,23 @@ class LinkSession(Layer):
         self._pings = {self._ping_number: now}
         self._pending += frames.frame(Frame.PING, 0, _ping.pack(self._ping_number))
 
+    def has_circuit_room(self) -> bool:
+        """Whether one more circuit may begin on this session."""
+        return len(self._circuits) + len(self._extended) < MAX_CIRCUITS and self._highest < MAX_CIRCUIT
+
+    def new_circuit(self) -> int:
+        """The number for a new circuit of this client."""
+        self._highest += 1
+        return self._highest
+
     def open_circuit(self, circuit: int) -> None:
         """A circuit that ends at the other side of this session."""
+        self._highest = max(self._highest, circuit)
         self._circuits[circuit] = Streams(initiator=True)
 
     def extend(self, circuit: int, descriptor: bytes) -> None:
         """Ask the other side to let a circuit go on to the peer of a signed descriptor."""
+        self._highest = max(self._highest, circuit)
         self._extended.add(circuit)
         self._pending += frames.frame(Frame.EXTEND, circuit, descriptor)
 
@@ -245,6 +267,11 @@ class LinkSession(Layer):
         self._inner.pop(circuit, None)
         self._extended.discard(circuit)
         return known
+
+    def carried(self, circuit: int) -> int:
+        """Bytes of payload so far, both ways, of a circuit that ends here."""
+        streams = self._circuits.get(circuit)
+        return 0 if streams is None else streams.carried
 
     def has_room(self, circuit: int) -> bool:
         return circuit in self._circuits and self._circuits[circuit].has_room()
@@ -332,6 +359,7 @@ class LinkSession(Layer):
         if stream is None or count > stream.send_credit:
             raise ValueError("more than the credit")
         stream.send_credit -= count
+        self._circuits[circuit].carried += count
         self._count(count, now)
         payload, out = self._scratch.payload, self._scratch.sealed
         seal, pack, most = self._seal, STREAM_HEADER.pack_into, self.max_plaintext - HEADROOM

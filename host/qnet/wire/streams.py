@@ -49,6 +49,8 @@ class Streams:
     initiator: bool
     budget: int = CIRCUIT_BUDGET
     round_trip: float = MIN_ROUND_TRIP
+    carried: int = 0
+    """Bytes of payload so far, both ways."""
     _streams: dict[int, Stream] = field(default_factory=dict)
     _next: int = 1
     _windows: int = 0
@@ -89,6 +91,7 @@ class Streams:
         if count > stream.receivable or stream.received_fin:
             raise FrameError("more data than granted")
         stream.receivable -= count
+        self.carried += count
 
     def consumed(self, stream: Stream, count: int, now: float) -> int:
         """The sink took ``count`` bytes; gives the credit to grant now, 0 for later."""
