@@ -86,6 +86,8 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     exit_allowed_ports: tuple[Port, ...] = (80, 443)
     hops: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
     """Peers between this computer and the site: 1 is fast, 3 lets no single peer know both ends."""
+    window_budget: Annotated[int, msgspec.Meta(ge=16, le=1 << 16)] = 256
+    """MiB that this process may hold for streams and circuits together while their receivers are slow."""
     browser_template: Literal["chromium", "firefox"] = "chromium"
 
     def __post_init__(self) -> None:

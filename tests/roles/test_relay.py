@@ -19,6 +19,8 @@ from qnet.roles.relay import Relay
 from qnet.wire.errors import RemoteError
 from qnet.wire.events import Extended
 from qnet.wire.frames import Reset
+from qnet.wire.link import LinkSession
+from qnet.wire.streams import HOP_SLACK, HOP_WINDOW
 from tests.support.cover_pair import NAME, authority
 from tests.support.links import attach, echo, silent_listener, site, until
 from tests.support.peers import Peer, disguise, gone, peer
@@ -207,3 +209,50 @@ async def test_a_client_that_leaves_while_its_circuit_is_made_leaves_nothing(dec
                 await task
         await until(lambda: gone(made.first.made[0].client))
         assert made.next_hops() == []
+
+
+async def test_a_slow_next_hop_stops_its_circuit_and_no_other(decoy: int) -> None:
+    """The client stops by itself for want of credit; the relay goes on reading their link."""
+    async with two(decoy) as made:
+        slow, quick = await made.extended(), await made.extended()
+        for circuit in (slow, quick):
+            circuit.finish()
+        _, writer = await attach(slow.open("127.0.0.1", made.port))
+        reader, quick_writer = await attach(quick.open("127.0.0.1", made.port))
+        await until(lambda: len(made.next_hops()) == 2)
+        stuck = made.second.made[0]._link
+        assert stuck is not None
+        stuck._transport.pause_reading()
+        writer.write(bytes(30_000_000))
+        await asyncio.sleep(0.3)
+        content = os.urandom(3_000_000)
+        quick_writer.write(content)
+        assert await reader.readexactly(len(content)) == content
+        hop = made.next_hops()[0]
+        assert hop._transport.get_write_buffer_size() <= HOP_WINDOW + HOP_SLACK and not slow.closed
+        stuck._transport.resume_reading()
+        await until(lambda: slow.carried > 3_000_000)
+        for each in (writer, quick_writer):
+            each.transport.abort()
+
+
+async def test_a_client_that_overruns_its_hop_credit_loses_the_circuit(
+    decoy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LinkSession, "hop_room", property(lambda self: 1 << 24))
+    async with two(decoy) as made:
+        circuit = await made.extended()
+        circuit.finish()
+        stream = circuit.open("127.0.0.1", made.port)
+        assert await stream.opened is None
+        stuck = made.second.made[0]._link
+        assert stuck is not None
+        stuck._transport.pause_reading()
+        session = circuit.channel.session
+        streams = session._circuits[circuit.number]
+        streams.pace.window = session._known(circuit.number, stream.stream).send_credit = 1 << 40  # type: ignore[union-attr]
+        _, writer = await attach(stream)
+        writer.write(bytes(40_000_000))
+        await until(lambda: circuit.closed)
+        assert not made.link.closed
+        writer.transport.abort()

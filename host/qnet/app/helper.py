@@ -36,6 +36,7 @@ from qnet.wire.descriptor import DescriptorError
 from qnet.wire.errors import LocalError
 from qnet.wire.messages import Status, StatusEvent
 from qnet.wire.scratch import Scratch
+from qnet.wire.streams import Budget
 from qnet.wire.tls.template import Template
 
 LOOPBACK = "127.0.0.1"
@@ -60,7 +61,7 @@ class Helper:
         self._folders = folders
         self._connect = connect
         self._ready = ready
-        self._scratch = Scratch()
+        self._scratch = Scratch(Budget(settings.window_budget << 20))
         self._stop = anyio.Event()
         self._started = time.time()
         self._tunnel: Tunnel | None = None

@@ -9,6 +9,7 @@ from qnet.wire.events import (
     BadRecord,
     Broken,
     CircuitClosed,
+    CircuitWritable,
     Event,
     Extend,
     Extended,
@@ -39,6 +40,9 @@ class CircuitHandler(Protocol):
 
     def closed(self, code: Reset) -> None:
         """The circuit is gone."""
+
+    def credited(self) -> None:
+        """A relay on the way takes more again."""
 
     def pause(self) -> None:
         """The link takes no more for now."""
@@ -124,6 +128,11 @@ class Channel:
                         handler.extended(client_digest, server_digest)
                 case CircuitClosed(circuit, code):
                     self._end_circuit(circuit, code)
+                case CircuitWritable(circuit):
+                    if handler := self.circuits.get(circuit):
+                        handler.credited()
+                    else:
+                        self.continue_circuit(circuit)
                 case BadRecord(rest):
                     self._link.bad_record(rest)
                     return
@@ -147,6 +156,22 @@ class Channel:
         for handler in list(self.circuits.values()):
             handler.resume()
 
+    def continue_circuit(self, circuit: int) -> None:
+        """There may be room on the circuit again: its streams go on, those first that have waited longest."""
+        if not self.session.release(circuit):
+            return
+        for key in [key for key in self._sockets if key[0] == circuit]:
+            if socket := self._sockets.get(key):
+                socket.continue_reading()
+
+    def check_room(self, circuit: int) -> None:
+        """Where the circuit is full, no stream of it may say anything, not even in this turn of the loop."""
+        if len(self._sockets) == 1 or not self.session.is_held(circuit):
+            return
+        for key, socket in self._sockets.items():
+            if key[0] == circuit:
+                socket.hold()
+
     def _users(self) -> Iterator[StreamSocket | CircuitHandler]:
         yield from self._sockets.values()
         yield from self.circuits.values()
@@ -165,6 +190,10 @@ class Channel:
         self.flush()
         self.bytes_up += count
         self._link.write(self.session.seal_data(socket.circuit, socket.stream, count, self.loop.time()))
+        if len(self._sockets) > 1:
+            key = socket.circuit, socket.stream
+            if self._sockets.pop(key, None) is not None:
+                self._sockets[key] = socket  # whoever has just spoken is last in turn
 
     def forward(self, circuit: int, records: memoryview) -> None:
         """Send whole records of the next link to the client; their headers are overwritten. Raises ``FrameError``."""
@@ -182,7 +211,7 @@ class Channel:
 
     def open(self, circuit: int, host: str, port: int) -> StreamSocket:
         """Ask the circuit's exit for a destination; the socket's ``opened`` tells how it went."""
-        stream = self.session.open(circuit, host, port, self.loop.time())
+        stream = 0 if self.ended else self.session.open(circuit, host, port, self.loop.time())
         socket = self.attach(circuit, stream)
         self.flush()
         return socket
@@ -246,6 +275,7 @@ class Channel:
         if self._ended:
             return
         self._ended = True
+        self.session.close()
         sockets, self._sockets = self._sockets, {}
         for socket in sockets.values():
             socket.abort(Reset.LINK_LOST)

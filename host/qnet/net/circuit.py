@@ -68,8 +68,6 @@ class Circuit:
         channel = self.channel
         channel.circuits[self.number] = _Hop(self, len(self._channels) - 1)
         channel.session.open_circuit(self.number)
-        channel.session.ping(channel.loop.time())
-        channel.flush()
 
     async def extend(self, descriptor: bytes, peer: PeerKeys) -> None:
         """Let the circuit go on from its last hop to ``peer``.
@@ -152,6 +150,9 @@ class _Hop:
             self.second.set_exception(ExtendError(code))
             self.second.exception()
         self._circuit.end(self._depth)
+
+    def credited(self) -> None:
+        self._circuit.channel.continue_circuit(self._circuit.number)
 
     def pause(self) -> None:
         """Nothing is read for it."""
