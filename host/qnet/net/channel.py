@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from qnet.net.alive import Alive
 from qnet.net.stream import StreamSocket
 from qnet.wire.events import (
     BadRecord,
@@ -60,6 +61,8 @@ class Channel:
         self.circuits: dict[int, CircuitHandler] = {}
         self._ended = False
         self.on_broken: Callable[[str], None] | None = None
+        self.alive: Alive | None = None
+        self._heard = 0
         self.bytes_up = 0
         self.bytes_down = 0
         self._sockets: dict[tuple[int, int], StreamSocket] = {}
@@ -95,6 +98,9 @@ class Channel:
 
     def dispatch(self, events: list[Event]) -> None:
         """Act on what the session told. The acts may end this channel: the rest is then of no use."""
+        if self.alive is not None and self.session.opened_records != self._heard:
+            self._heard = self.session.opened_records
+            self.alive.heard()
         for event in events:
             if self.ended:
                 return
@@ -183,12 +189,20 @@ class Channel:
         if self.session.waiting and not self.ended:
             self._link.write_control(self.session.flush(self.loop.time()))
 
+    def ping(self) -> None:
+        """Have the other end say something."""
+        self.session.ping()
+        self.flush()
+
     def send(self, socket: StreamSocket, count: int) -> None:
         """Seal and send ``count`` bytes that lie in the scratch's payload buffer."""
         if self.ended:
             return
         self.flush()
         self.bytes_up += count
+        self._link.alive.said()
+        if self.alive is not None:
+            self.alive.said()
         self._link.write(self.session.seal_data(socket.circuit, socket.stream, count, self.loop.time()))
         if len(self._sockets) > 1:
             key = socket.circuit, socket.stream

@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from qnet.net.alive import Alive
 from qnet.net.channel import Channel
 from qnet.net.link import Link
 from qnet.net.stream import StreamSocket
@@ -38,6 +39,7 @@ class Circuit:
         self.broke_at = 0
         """The hop, from 0, that told of the end: it or what is behind it failed."""
         self._channels = [link.channel]
+        self._alive: Alive | None = None
         self.on_end: Callable[[], None] | None = None
 
     @property
@@ -68,6 +70,9 @@ class Circuit:
         channel = self.channel
         channel.circuits[self.number] = _Hop(self, len(self._channels) - 1)
         channel.session.open_circuit(self.number)
+        if len(self._channels) > 1:
+            # The link has its own; here the hops behind the first are asked, all at once.
+            self._alive = channel.alive = Alive(channel.loop, channel.ping, lambda: self.end(0))
 
     async def extend(self, descriptor: bytes, peer: PeerKeys) -> None:
         """Let the circuit go on from its last hop to ``peer``.
@@ -112,6 +117,8 @@ class Circuit:
         if self.closed:
             return
         self.closed, self.broke_at = True, hop
+        if self._alive is not None:
+            self._alive.stop()
         for channel in reversed(self._channels[1:]):
             self.link.remove(channel)
         self.link.channel.close_circuit(self.number, Reset.CLOSED)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from qnet.net import endings
+from qnet.net.alive import Alive, tune
 from qnet.net.channel import Channel
 from qnet.net.stream import TRANSPORT_KEEPS_VIEWS
 from qnet.wire.events import Extend, StreamOpen
@@ -53,6 +54,8 @@ class Link(asyncio.BufferedProtocol):
         self._past_up = self._past_down = 0
         self._transport = transport
         transport.set_write_buffer_limits(high=LINK_WRITE_HIGH)
+        tune(transport)
+        self.alive = Alive(self.loop, self.channel.ping, lambda: self._lose("no answer"))
 
     @property
     def streams(self) -> int:
@@ -86,6 +89,7 @@ class Link(asyncio.BufferedProtocol):
         return self.channel.session.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.alive.heard()
         events = self.channel.session.received(nbytes, self.loop.time())
         inner = [(channel, channel.session.take_events()) for channel in self._channels[1:]]
         self.channel.dispatch(events)
@@ -140,8 +144,12 @@ class Link(asyncio.BufferedProtocol):
         """Send records that no credit bounds; a link whose other side does not read is given up."""
         self._transport.write(records)
         if self._transport.get_write_buffer_size() > CONTROL_LIMIT:
-            self._end("the other side does not read")
-            self._transport.abort()
+            self._lose("the other side does not read")
+
+    def _lose(self, reason: str) -> None:
+        """Nobody is there to be told."""
+        self._end(reason)
+        self._transport.abort()
 
     def flush(self) -> None:
         """Send every channel's waiting frames, the innermost's first: they become records of the outer ones."""
@@ -157,6 +165,7 @@ class Link(asyncio.BufferedProtocol):
         if self.closed:
             return
         self.closed = True
+        self.alive.stop()
         for channel in self._channels[::-1]:
             channel.end()
         self.owner.link_closed(self, reason)

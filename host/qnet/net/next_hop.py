@@ -13,6 +13,7 @@ records; a circuit that overruns it is closed.
 import asyncio
 
 from qnet.net import endings
+from qnet.net.alive import tune
 from qnet.net.channel import Channel
 from qnet.net.stream import TRANSPORT_KEEPS_VIEWS
 from qnet.wire.channel import RECORD_HEADER, record, record_length
@@ -36,6 +37,7 @@ class NextHop(asyncio.BufferedProtocol):
         self._transport = transport
         # Zero: any byte that the socket does not take calls pause_writing, and its leaving calls resume_writing.
         transport.set_write_buffer_limits(high=0)
+        tune(transport)
         self._gone = False
 
     # --- from the client

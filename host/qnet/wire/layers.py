@@ -199,6 +199,11 @@ class Layer:
             return
         self._received(circuit, identifier, view)
 
+    @property
+    def opened_records(self) -> int:
+        """Records opened so far."""
+        return self._opener.counter
+
     # --- sending
 
     @property
