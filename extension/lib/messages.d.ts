@@ -158,6 +158,8 @@ export interface Status {
   exit?: ExitCounts | null;
   pac_hash?: string;
   rules_generation?: number;
+  routes?: Hop[][];
+  warning?: ErrorInfo | null;
 }
 
 /** What the helper can do right now; it never claims more than is true. */

@@ -112,6 +112,8 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     """Who shows it may prune the directory from elsewhere; at least 16 characters."""
     mdns: bool = False
     """Whether a relay announces itself on the local network, or a client looks for those; either shows QNet there."""
+    window_budget: Annotated[int, msgspec.Meta(ge=16, le=1 << 16)] = 256
+    """MiB that this process may hold for streams and circuits together while their receivers are slow."""
     browser_template: Literal["chromium", "firefox"] = "chromium"
 
     def __post_init__(self) -> None:

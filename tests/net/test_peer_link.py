@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from qnet.net import peer_link
-from qnet.net.client_link import CIRCUIT, UnreachablePeerError, UnusablePeerError, connect
+from qnet.net.client_link import UnreachablePeerError, UnusablePeerError, connect
 from qnet.net.link import Link
 from qnet.wire import frames
 from qnet.wire.channel import record
@@ -23,7 +23,7 @@ from qnet.wire.frames import Frame
 from qnet.wire.scratch import Scratch
 from qnet.wire.tls.errors import CertificateError
 from tests.support.cover_pair import NAME, authority
-from tests.support.links import Owner, Serve, attach, silent_listener, site, until
+from tests.support.links import CIRCUIT, Owner, Serve, attach, silent_listener, site, until
 from tests.support.peers import QUIET, Peer, disguise, gone, peer
 from tests.support.tls_servers import nginx
 
@@ -176,7 +176,7 @@ async def test_no_peer_at_all(host: str) -> None:
         unused.bind(("127.0.0.1", 0))
         keys = PeerKeys(bytes(32), b"\x09" + bytes(31), b"\x09" + bytes(31), bytes(32), NAME)
         with pytest.raises((UnreachablePeerError, UnusablePeerError)):
-            await connect((host, unused.getsockname()[1]), keys, disguise(), Scratch(), Owner())
+            await connect([(host, unused.getsockname()[1])], keys, disguise(), Scratch(), Owner())
 
 
 async def test_a_decoy_that_leaves_during_the_handshake_leaves_no_tunnel(decoy: int) -> None:

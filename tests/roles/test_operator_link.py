@@ -173,7 +173,7 @@ async def test_a_lost_link_is_made_again(decoy: int) -> None:
         source = made.source(link := made.link())
         assert (await request(source, "GET", "/who"))[0] == 200
         made.peer.made[0].client.transport.abort()  # type: ignore[union-attr]
-        await until(lambda: link._link is None or link._link.closed)
+        await until(lambda: link._circuit is None or link._circuit.closed)
         assert (await request(source, "GET", "/who"))[0] == 200
         assert len(made.peer.made) == 2
 
@@ -198,7 +198,7 @@ async def test_a_link_that_nobody_uses_is_let_go(decoy: int, monkeypatch: pytest
     async with operator(decoy) as made:
         link = made.link()
         await request(made.source(link), "GET", "/who")
-        await until(lambda: link._link is None)
+        await until(lambda: link._circuit is None)
 
 
 async def test_a_request_in_progress_keeps_the_link(decoy: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ async def test_a_request_in_progress_keeps_the_link(decoy: int, monkeypatch: pyt
         link = made.link()
         asking = asyncio.create_task(request(made.source(link), "GET", "/never"))
         await asyncio.sleep(0.5)
-        assert link._link is not None and not link._link.closed
+        assert link._circuit is not None and not link._circuit.closed
         asking.cancel()
         with suppress(asyncio.CancelledError):
             await asking

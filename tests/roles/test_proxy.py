@@ -14,11 +14,9 @@ from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.stream import StreamSocket
 from qnet.roles import proxy as proxy_module
 from qnet.roles.proxy import Proxy
-from qnet.roles.tunnel import NoTunnelError, Tunnel, TunnelView
+from qnet.roles.tunnel import NoTunnelError, Tunnel
 from qnet.wire.messages import RuleAction
-from qnet.wire.scratch import Scratch
 from tests.support.links import CIRCUIT, Pair, allowing, link_pair, silent_listener, site, until
-from tests.support.peers import disguise
 
 pytestmark = pytest.mark.anyio
 
@@ -34,10 +32,7 @@ class OneLink:
     def __init__(self, pair: Pair | None) -> None:
         self.pair = pair
 
-    def view(self) -> TunnelView:
-        return Tunnel(lambda now: [], disguise(), Scratch(), lambda: None).view()
-
-    async def open(self, host: str, port: int) -> StreamSocket:
+    async def open(self, host: str, port: int, **wish: object) -> StreamSocket:
         if self.pair is None:
             raise NoTunnelError
         return self.pair.client.open(CIRCUIT, host, port)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,10 +11,9 @@ import pytest
 from qnet.browser.rules.ruleset import RuleSet, Section, Verdict
 from qnet.roles.proxy import Proxy, unmet
 from qnet.roles.tunnel import NoTunnelError, Tunnel
-from qnet.wire.messages import Hop, Rule, RuleAction, RuleKind
+from qnet.wire.messages import Rule, RuleAction, RuleKind
 
 TUNNEL, DIRECT, BLOCK = RuleAction
-NL, DE = Hop(nickname="a", country="NL", exit=True), Hop(nickname="b", country="DE", exit=True)
 CONNECT = b"CONNECT %b:443 HTTP/1.1\r\nHost: %b:443\r\n\r\n"
 
 
@@ -45,15 +43,24 @@ class Stream(asyncio.Protocol):
 
 @dataclass
 class OneHop:
-    """A tunnel that ends in the Netherlands and carries anything, or nothing where ``streams`` is None."""
+    """A tunnel whose peers make one hop to the Netherlands; it carries anything, or nothing where ``streams`` is None.
+
+    ``met``: whether what it has made meets what the rules have come to ask for.
+    """
 
     asked: list[str] = field(default_factory=list)
     streams: list[Stream] | None = None
+    met: bool = True
 
-    def view(self) -> SimpleNamespace:
-        return SimpleNamespace(hops=[NL])
+    def offers(self, country: str, hops: int) -> bool:
+        return country in ("", "NL") and hops in (0, 1)
 
-    async def open(self, host: str, port: int) -> Stream:
+    def meets(self, stream: Stream, country: str, hops: int) -> bool:
+        return self.met
+
+    async def open(self, host: str, port: int, *, country: str = "", hops: int | None = None) -> Stream:
+        if not self.offers(country, hops or 0):
+            raise NoTunnelError(unmet=True)
         self.asked.append(host)
         if self.streams is None:
             raise NoTunnelError
@@ -140,17 +147,37 @@ async def test_open_connections_end_when_a_rule_comes_to_block_them() -> None:
         assert tunnel.streams[1].ended
 
 
+@pytest.mark.anyio
+async def test_an_open_connection_ends_when_a_rule_comes_to_want_another_route() -> None:
+    rules = Rules(ruleset())
+    tunnel = OneHop(streams=[])
+    async with serving(tunnel, rules) as (proxy, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CONNECT % (b"far.test", b"far.test"))
+        assert b"200" in await reader.readuntil(b"\r\n\r\n")
+        rules.rules = ruleset(rule("far.test", TUNNEL, country="NL"))
+        proxy.rules_changed()
+        await asyncio.sleep(0.01)
+        assert tunnel.streams is not None and not tunnel.streams[0].ended, "the route it has is as the rule wants"
+        tunnel.met = False
+        proxy.rules_changed()
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        assert tunnel.streams[0].ended
+        await close(writer)
+
+
 @pytest.mark.parametrize(
-    ("fields", "hops", "expected"),
+    ("fields", "expected"),
     [
-        ({}, [], False),
-        ({"country": "NL"}, [NL], False),
-        ({"country": "NL"}, [DE], True),
-        ({"country": "NL"}, [NL, DE], True),
-        ({"country": "DE", "hops": 2}, [NL, DE], False),
-        ({"hops": 1}, [NL, DE], True),
-        ({"hops": 2}, [], True),
+        ({}, False),
+        ({"country": "NL"}, False),
+        ({"country": "DE"}, True),
+        ({"country": "NL", "hops": 1}, False),
+        ({"country": "NL", "hops": 2}, True),
+        ({"hops": 3}, True),
     ],
 )
-def test_unmet(fields: dict[str, Any], hops: list[Hop], expected: bool) -> None:
-    assert unmet(Verdict(TUNNEL, rule("a.test", TUNNEL, **fields)), hops) is expected
+def test_unmet(fields: dict[str, Any], expected: bool) -> None:
+    verdict = Verdict(TUNNEL, rule("a.test", TUNNEL, **fields))
+    assert unmet(verdict, cast(Tunnel, OneHop())) is expected

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from qnet.mesh.exit_policy import ExitPolicy, parse_allowance
-from qnet.net.channel import Channel
-from qnet.net.circuit import ExtendError, extend, finish
+from qnet.net.circuit import Circuit, ExtendError
 from qnet.net.client_link import peer_keys
 from qnet.net.link import Link
 from qnet.net.next_hop import NextHop
@@ -20,8 +19,10 @@ from qnet.roles.relay import Relay
 from qnet.wire.errors import RemoteError
 from qnet.wire.events import Extended
 from qnet.wire.frames import Reset
+from qnet.wire.link import LinkSession
+from qnet.wire.streams import HOP_SLACK, HOP_WINDOW
 from tests.support.cover_pair import NAME, authority
-from tests.support.links import CIRCUIT, attach, echo, silent_listener, site, until
+from tests.support.links import attach, echo, silent_listener, site, until
 from tests.support.peers import Peer, disguise, gone, peer
 from tests.support.tls_servers import free_port, nginx
 
@@ -54,9 +55,10 @@ class Two:
     link: Link
     port: int
 
-    async def extended(self, **changes: object) -> Channel:
-        descriptor = self.second.descriptor(**changes)
-        return await extend(self.link.channel, self.second.signed(**changes), peer_keys(descriptor))
+    async def extended(self, **changes: object) -> Circuit:
+        circuit = Circuit(self.link)
+        await circuit.extend(self.second.signed(**changes), peer_keys(self.second.descriptor(**changes)))
+        return circuit
 
     def next_hops(self) -> list[NextHop]:
         relayed = self.first.made[0]._link
@@ -71,8 +73,6 @@ async def two(decoy: int, relay: Relay | None = None) -> AsyncIterator[Two]:
         first = await stack.enter_async_context(peer(decoy, relay=relay or local_relay()))
         second = await stack.enter_async_context(peer(decoy, exit_port=port))
         link = await first.connect()
-        link.channel.session.close_circuit(CIRCUIT, Reset.CLOSED)
-        link.flush()
         try:
             yield Two(first, second, link, port)
         finally:
@@ -82,8 +82,9 @@ async def two(decoy: int, relay: Relay | None = None) -> AsyncIterator[Two]:
 
 async def test_a_stream_through_a_relay_and_its_end(decoy: int) -> None:
     async with two(decoy) as made:
-        channel = finish(await made.extended())
-        stream = channel.open(CIRCUIT, "127.0.0.1", made.port)
+        circuit = await made.extended()
+        circuit.finish()
+        stream = circuit.open("127.0.0.1", made.port)
         reader, writer = await attach(stream)
         content = os.urandom(3_000_000)
         writer.write(content)
@@ -91,7 +92,7 @@ async def test_a_stream_through_a_relay_and_its_end(decoy: int) -> None:
         writer.write_eof()
         assert await reader.read() == b""
         writer.close()
-        await until(lambda: channel.streams == 0)
+        await until(lambda: circuit.streams == 0)
         assert len(made.next_hops()) == 1
         made.link.close("done")
         await until(lambda: gone(made.first.made[0].client) and gone(made.second.made[0].client))
@@ -142,16 +143,15 @@ async def test_a_forged_descriptor_is_not_dialled(decoy: int) -> None:
         forged = bytearray(made.second.signed())
         forged[-1] ^= 1
         with pytest.raises(ExtendError, match="PROTOCOL"):
-            await extend(made.link.channel, bytes(forged), peer_keys(made.second.descriptor()))
+            await Circuit(made.link).extend(bytes(forged), peer_keys(made.second.descriptor()))
         assert made.second.made == []
 
 
 async def test_an_exit_by_itself_does_not_relay(decoy: int) -> None:
     async with peer(decoy) as only, peer(decoy) as other:
         link = await only.connect()
-        link.channel.session.close_circuit(CIRCUIT, Reset.CLOSED)
         with pytest.raises(ExtendError, match="POLICY"):
-            await extend(link.channel, other.signed(), peer_keys(other.descriptor()))
+            await Circuit(link).extend(other.signed(), peer_keys(other.descriptor()))
         link.close("done")
 
 
@@ -159,7 +159,7 @@ async def test_another_identity_than_the_descriptors_never_completes(decoy: int)
     """The relay may connect us to whom it likes; only the peer of the descriptor can answer."""
     async with two(decoy) as made, peer(decoy) as third:
         with pytest.raises(RemoteError):
-            await extend(made.link.channel, third.signed(), peer_keys(made.second.descriptor()))
+            await Circuit(made.link).extend(third.signed(), peer_keys(made.second.descriptor()))
 
 
 async def test_a_relay_that_lies_about_the_cover_only_fails(decoy: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,19 +175,27 @@ async def test_a_relay_that_lies_about_the_cover_only_fails(decoy: int, monkeypa
                 await made.extended()
 
 
-async def test_a_next_hop_that_dies_ends_the_link_with_its_streams(decoy: int) -> None:
+async def test_a_next_hop_that_dies_ends_its_circuit_and_neither_the_link_nor_another(decoy: int) -> None:
     async with two(decoy) as made:
-        channel = finish(await made.extended())
-        stream = channel.open(CIRCUIT, "127.0.0.1", made.port)
+        circuit = await made.extended()
+        circuit.finish()
+        stream = circuit.open("127.0.0.1", made.port)
         reader, writer = await attach(stream)
         writer.write(b"x")
         assert await reader.readexactly(1) == b"x"
         transport = made.second.made[0].client.transport
         assert transport is not None
         transport.abort()
-        await until(lambda: made.link.closed)
+        await until(lambda: circuit.closed)
         with pytest.raises(ConnectionResetError):
             await reader.read()
+        writer.close()
+        assert not made.link.closed and circuit.broke_at == 0
+        again = await made.extended()
+        again.finish()
+        reader, writer = await attach(again.open("127.0.0.1", made.port))
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
         writer.close()
 
 
@@ -201,3 +209,50 @@ async def test_a_client_that_leaves_while_its_circuit_is_made_leaves_nothing(dec
                 await task
         await until(lambda: gone(made.first.made[0].client))
         assert made.next_hops() == []
+
+
+async def test_a_slow_next_hop_stops_its_circuit_and_no_other(decoy: int) -> None:
+    """The client stops by itself for want of credit; the relay goes on reading their link."""
+    async with two(decoy) as made:
+        slow, quick = await made.extended(), await made.extended()
+        for circuit in (slow, quick):
+            circuit.finish()
+        _, writer = await attach(slow.open("127.0.0.1", made.port))
+        reader, quick_writer = await attach(quick.open("127.0.0.1", made.port))
+        await until(lambda: len(made.next_hops()) == 2)
+        stuck = made.second.made[0]._link
+        assert stuck is not None
+        stuck._transport.pause_reading()
+        writer.write(bytes(30_000_000))
+        await asyncio.sleep(0.3)
+        content = os.urandom(3_000_000)
+        quick_writer.write(content)
+        assert await reader.readexactly(len(content)) == content
+        hop = made.next_hops()[0]
+        assert hop._transport.get_write_buffer_size() <= HOP_WINDOW + HOP_SLACK and not slow.closed
+        stuck._transport.resume_reading()
+        await until(lambda: slow.carried > 3_000_000)
+        for each in (writer, quick_writer):
+            each.transport.abort()
+
+
+async def test_a_client_that_overruns_its_hop_credit_loses_the_circuit(
+    decoy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LinkSession, "hop_room", property(lambda self: 1 << 24))
+    async with two(decoy) as made:
+        circuit = await made.extended()
+        circuit.finish()
+        stream = circuit.open("127.0.0.1", made.port)
+        assert await stream.opened is None
+        stuck = made.second.made[0]._link
+        assert stuck is not None
+        stuck._transport.pause_reading()
+        session = circuit.channel.session
+        streams = session._circuits[circuit.number]
+        streams.pace.window = session._known(circuit.number, stream.stream).send_credit = 1 << 40  # type: ignore[union-attr]
+        _, writer = await attach(stream)
+        writer.write(bytes(40_000_000))
+        await until(lambda: circuit.closed)
+        assert not made.link.closed
+        writer.transport.abort()

@@ -256,9 +256,7 @@ async def test_a_stream_that_is_asked_for_at_the_moment_of_loss(decoy: int) -> N
     """It must neither hang on the dead link nor be forgotten when the loss is dealt with."""
     async with site(echo) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
         await works(await run.tunnel.open("127.0.0.1", port))
-        channel = run.tunnel._channel
-        assert channel is not None
-        channel.link.close("lost")
+        run.tunnel._circuits.routes[0].circuit.link.close("lost")
         async with asyncio.timeout(3):
             await works(await run.tunnel.open("127.0.0.1", port))
 

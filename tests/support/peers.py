@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net import peer_link
-from qnet.net.circuit import finish
+from qnet.net.circuit import Circuit
 from qnet.net.client_link import Disguise, connect
 from qnet.net.link import Link
 from qnet.net.peer_link import PeerConnection
@@ -74,8 +74,8 @@ class Peer:
 
     async def connect(self, **changes: object) -> Link:
         keys = replace(self.keys, **changes)  # type: ignore[arg-type]
-        link = await connect(("127.0.0.1", self.port), keys, disguise(), Scratch(), self.owner)
-        finish(link.channel)
+        link = await connect([("127.0.0.1", self.port)], keys, disguise(), Scratch(), self.owner)
+        Circuit(link).finish()
         return link
 
 

@@ -105,7 +105,7 @@ def test_any_fragmentation(pair: Pair, chunk: int) -> None:
     one, two = pair.open(), pair.open()
     first, second = os.urandom(20000), os.urandom(17000)
     wire = payload(pair.client, one, first) + payload(pair.client, two, second)
-    pair.client.ping(0)
+    pair.client.ping()
     wire += pair.client.flush(0) + payload(pair.client, one, b"!")
     got = {one: b"", two: b""}
     for event in pair.give(pair.peer, wire, chunk):
@@ -124,7 +124,7 @@ def test_interleaved_streams_and_frames_keep_every_byte(pair: Pair) -> None:
         wire += payload(pair.client, stream, data)
         sent[stream] += data
         if rng.random() < 0.3:
-            pair.client.ping(0)
+            pair.client.ping()
             wire += pair.client.flush(0)
     got = dict.fromkeys(streams, b"")
     for event in pair.give(pair.peer, wire):

@@ -40,6 +40,7 @@ from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.errors import LocalError
 from qnet.wire.messages import State, Status, StatusEvent, Traffic
 from qnet.wire.scratch import Scratch
+from qnet.wire.streams import Budget
 from qnet.wire.tls.template import Template
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Helper:
         self._folders = folders
         self._connect = connect
         self._ready = ready
-        self._scratch = Scratch()
+        self._scratch = Scratch(Budget(settings.window_budget << 20))
         self._stop = anyio.Event()
         self._started = time.time()
         self._serves_since = 0.0
@@ -103,7 +104,12 @@ class Helper:
                 await group.start(server.serve)
                 discovery = self._discovery = Discovery(PeerBook(self._folders.data / "peers"), self._on_change)
                 tunnel = self._tunnel = Tunnel(
-                    discovery.peers, disguise, self._scratch, self._on_change, hops=self._settings.hops
+                    discovery.eligible_peers,
+                    disguise,
+                    self._scratch,
+                    self._on_change,
+                    hops=self._settings.hops,
+                    guards=self._folders.data / "guards.json",
                 )
                 membership = Membership(
                     self._settings, self._folders, can, disguise, self._scratch, discovery, self._in_use
@@ -163,10 +169,12 @@ class Helper:
             started=self._started,
             peers=view.peers,
             online=len(view.hops),
-            circuits=1 if view.hops else 0,
+            circuits=len(view.routes),
             streams=view.streams,
             leases=view.leases,
             hops=view.hops,
+            routes=view.routes,
+            warning=view.warning,
             traffic=view.traffic,
             rates=self._meter.update(time.monotonic(), passed),
             reconnection_attempts=view.attempts,

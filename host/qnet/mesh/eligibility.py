@@ -37,6 +37,11 @@ class Eligible:
     weight: int | None
 
 
+def joined(peer: Descriptor) -> Eligible:
+    """A peer that its user has joined by hand: nobody vouches for it, and nobody has to."""
+    return Eligible(peer, frozenset(), frozenset(), None)
+
+
 def eligible(listed: Iterable[Listed], network: NetworkFile, now: float) -> list[Eligible]:
     """The peers of ``listed`` that may be in automatic paths of ``network``; an operator vouches for its own."""
     operators = network.operator_keys

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from qnet.mesh.eligibility import Eligible
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.signed import SKEW
 
@@ -14,9 +15,9 @@ REST_SECONDS = 30.0
 class RandomSource(Protocol):
     """What is used of ``random.Random``; ``SystemRandom`` in production."""
 
-    def shuffle(self, x: list[Any]) -> None: ...
-
     def uniform(self, a: float, b: float) -> float: ...
+
+    def random(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +28,13 @@ class Failure:
     count: int
 
 
-def usable(peers: Iterable[Descriptor], hops: int, unix_now: float) -> list[Descriptor]:
+def usable(peers: Iterable[Eligible], hops: int, unix_now: float) -> list[Eligible]:
     """The peers that a route of ``hops`` can use now: those that are valid, for one hop only the exits among them."""
-    return [
-        peer for peer in peers if peer.issued - SKEW <= unix_now < peer.expires and (hops > 1 or "exit" in peer.roles)
-    ]
+    return [each for each in peers if _is_usable(each.descriptor, hops, unix_now)]
 
 
-def order_peers(
-    peers: Iterable[Descriptor], failures: Mapping[bytes, Failure], *, now: float, rng: RandomSource
-) -> list[Descriptor]:
-    """The order in which to try: fresh ones shuffled, then those that failed lately, the worse the later."""
-    ordered = list(peers)
-    rng.shuffle(ordered)
-    return sorted(ordered, key=lambda peer: failures[peer.peer_id].count if is_resting(peer, failures, now) else 0)
+def _is_usable(peer: Descriptor, hops: int, unix_now: float) -> bool:
+    return peer.issued - SKEW <= unix_now < peer.expires and (hops > 1 or "exit" in peer.roles)
 
 
 def is_resting(peer: Descriptor, failures: Mapping[bytes, Failure], now: float) -> bool:

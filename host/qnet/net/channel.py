@@ -1,14 +1,16 @@
 """One secure channel's traffic: its streams' sockets, and the ways on of its circuits."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from qnet.net.alive import Alive
 from qnet.net.stream import StreamSocket
 from qnet.wire.events import (
     BadRecord,
     Broken,
     CircuitClosed,
+    CircuitWritable,
     Event,
     Extend,
     Extended,
@@ -40,6 +42,9 @@ class CircuitHandler(Protocol):
     def closed(self, code: Reset) -> None:
         """The circuit is gone."""
 
+    def credited(self) -> None:
+        """A relay on the way takes more again."""
+
     def pause(self) -> None:
         """The link takes no more for now."""
 
@@ -54,6 +59,10 @@ class Channel:
         self._link = link
         self.session = session
         self.circuits: dict[int, CircuitHandler] = {}
+        self._ended = False
+        self.on_broken: Callable[[str], None] | None = None
+        self.alive: Alive | None = None
+        self._heard = 0
         self.bytes_up = 0
         self.bytes_down = 0
         self._sockets: dict[tuple[int, int], StreamSocket] = {}
@@ -76,6 +85,11 @@ class Channel:
         return self._link.paused
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing goes here any more."""
+        return self._ended or self._link.closed
+
+    @property
     def streams(self) -> int:
         """Streams whose sockets are not finished."""
         return len(self._sockets)
@@ -83,8 +97,13 @@ class Channel:
     # --- from the other side
 
     def dispatch(self, events: list[Event]) -> None:
-        """Act on what the session told."""
+        """Act on what the session told. The acts may end this channel: the rest is then of no use."""
+        if self.alive is not None and self.session.opened_records != self._heard:
+            self._heard = self.session.opened_records
+            self.alive.heard()
         for event in events:
+            if self.ended:
+                return
             match event:
                 case StreamData(circuit, stream, data):
                     self.bytes_down += len(data)
@@ -114,13 +133,20 @@ class Channel:
                     if handler := self.circuits.get(circuit):
                         handler.extended(client_digest, server_digest)
                 case CircuitClosed(circuit, code):
-                    if handler := self.circuits.pop(circuit, None):
-                        handler.closed(code)
+                    self._end_circuit(circuit, code)
+                case CircuitWritable(circuit):
+                    if handler := self.circuits.get(circuit):
+                        handler.credited()
+                    else:
+                        self.continue_circuit(circuit)
                 case BadRecord(rest):
                     self._link.bad_record(rest)
                     return
                 case Broken(reason):
-                    self._link.close(reason)
+                    if self.on_broken is not None:
+                        self.on_broken(reason)
+                    else:
+                        self._link.close(reason)
                     return
         self.flush()
 
@@ -136,6 +162,22 @@ class Channel:
         for handler in list(self.circuits.values()):
             handler.resume()
 
+    def continue_circuit(self, circuit: int) -> None:
+        """There may be room on the circuit again: its streams go on, those first that have waited longest."""
+        if not self.session.release(circuit):
+            return
+        for key in [key for key in self._sockets if key[0] == circuit]:
+            if socket := self._sockets.get(key):
+                socket.continue_reading()
+
+    def check_room(self, circuit: int) -> None:
+        """Where the circuit is full, no stream of it may say anything, not even in this turn of the loop."""
+        if len(self._sockets) == 1 or not self.session.is_held(circuit):
+            return
+        for key, socket in self._sockets.items():
+            if key[0] == circuit:
+                socket.hold()
+
     def _users(self) -> Iterator[StreamSocket | CircuitHandler]:
         yield from self._sockets.values()
         yield from self.circuits.values()
@@ -144,26 +186,38 @@ class Channel:
 
     def flush(self) -> None:
         """Send waiting frames."""
-        if self.session.waiting and not self._link.closed:
+        if self.session.waiting and not self.ended:
             self._link.write_control(self.session.flush(self.loop.time()))
+
+    def ping(self) -> None:
+        """Have the other end say something."""
+        self.session.ping()
+        self.flush()
 
     def send(self, socket: StreamSocket, count: int) -> None:
         """Seal and send ``count`` bytes that lie in the scratch's payload buffer."""
-        if self._link.closed:
+        if self.ended:
             return
         self.flush()
         self.bytes_up += count
+        self._link.alive.said()
+        if self.alive is not None:
+            self.alive.said()
         self._link.write(self.session.seal_data(socket.circuit, socket.stream, count, self.loop.time()))
+        if len(self._sockets) > 1:
+            key = socket.circuit, socket.stream
+            if self._sockets.pop(key, None) is not None:
+                self._sockets[key] = socket  # whoever has just spoken is last in turn
 
     def forward(self, circuit: int, records: memoryview) -> None:
         """Send whole records of the next link to the client; their headers are overwritten. Raises ``FrameError``."""
-        if not self._link.closed:
+        if not self.ended:
             self.flush()
             self._link.write(self.session.seal_forward(circuit, records, self.loop.time()))
 
     def send_message(self, circuit: int, message: bytes) -> None:
         """Send one message of the next layer's handshake."""
-        if not self._link.closed:
+        if not self.ended:
             self.flush()
             self._link.write(self.session.seal_message(circuit, message))
 
@@ -171,7 +225,7 @@ class Channel:
 
     def open(self, circuit: int, host: str, port: int) -> StreamSocket:
         """Ask the circuit's exit for a destination; the socket's ``opened`` tells how it went."""
-        stream = self.session.open(circuit, host, port, self.loop.time())
+        stream = 0 if self.ended else self.session.open(circuit, host, port, self.loop.time())
         socket = self.attach(circuit, stream)
         self.flush()
         return socket
@@ -179,7 +233,7 @@ class Channel:
     def attach(self, circuit: int, stream: int) -> StreamSocket:
         """A socket for a stream that the session knows; it is gone already if the link is."""
         socket = StreamSocket(self, circuit, stream)
-        if self._link.closed:
+        if self.ended:
             socket.abort(Reset.LINK_LOST)
         else:
             self._sockets[circuit, stream] = socket
@@ -202,21 +256,40 @@ class Channel:
         self.forget(socket)
         if not socket.opened.done():
             socket.opened.set_result(code)
-        if not self._link.closed:
+        if not self.ended:
             self.session.reset(socket.circuit, socket.stream, code)
             self.flush()
 
     # --- circuits and the end
 
     def close_circuit(self, circuit: int, code: Reset) -> None:
-        """Give a circuit up from this side."""
+        """Give a circuit up from this side, with its streams; its handler knows."""
         self.circuits.pop(circuit, None)
-        if not self._link.closed:
+        if not self.ended:
+            self._abort_streams(circuit)
             self.session.close_circuit(circuit, code)
             self.flush()
 
+    def _end_circuit(self, circuit: int, code: Reset) -> None:
+        """The other side gave a circuit up."""
+        self._abort_streams(circuit)
+        if handler := self.circuits.pop(circuit, None):
+            handler.closed(code)
+
+    def _abort_streams(self, circuit: int) -> None:
+        for key in [key for key in self._sockets if key[0] == circuit]:
+            self._sockets.pop(key).abort(Reset.LINK_LOST)
+
+    def streams_of(self, circuit: int) -> int:
+        """Streams of one circuit whose sockets are not finished."""
+        return sum(key[0] == circuit for key in self._sockets)
+
     def end(self) -> None:
-        """The link is gone."""
+        """The link is gone, or the circuit in which this channel is."""
+        if self._ended:
+            return
+        self._ended = True
+        self.session.close()
         sockets, self._sockets = self._sockets, {}
         for socket in sockets.values():
             socket.abort(Reset.LINK_LOST)

@@ -1,10 +1,16 @@
-"""A client's circuit, hop by hop: ask the last hop to go on, and make a secure channel with the next through it."""
+"""A client's circuit, hop by hop: ask the last hop to go on, and make a secure channel with the next through it.
+
+Several circuits share a link: each has a number there, the same at every hop, and ends without the others noticing.
+"""
 
 import asyncio
 import os
+from collections.abc import Callable
 
+from qnet.net.alive import Alive
 from qnet.net.channel import Channel
-from qnet.net.client_link import CIRCUIT
+from qnet.net.link import Link
+from qnet.net.stream import StreamSocket
 from qnet.wire.cover.inner import PeerKeys
 from qnet.wire.errors import RemoteError
 from qnet.wire.frames import Reset
@@ -23,52 +29,112 @@ class ExtendError(RemoteError):
         self.reset = reset
 
 
-def finish(channel: Channel) -> Channel:
-    """Let the circuit end at the hop of ``channel``: streams may be opened on it."""
-    channel.session.open_circuit(CIRCUIT)
-    channel.session.ping(channel.loop.time())
-    channel.flush()
-    return channel
+class Circuit:
+    """A circuit on ``link``, which has room for it. ``on_end`` is called when it ends, but not by ``close``."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.number = link.channel.session.new_circuit()
+        self.closed = False
+        self.broke_at = 0
+        """The hop, from 0, that told of the end: it or what is behind it failed."""
+        self._channels = [link.channel]
+        self._alive: Alive | None = None
+        self.on_end: Callable[[], None] | None = None
+
+    @property
+    def channel(self) -> Channel:
+        """The channel with the last hop so far."""
+        return self._channels[-1]
+
+    @property
+    def streams(self) -> int:
+        """Streams whose sockets are not finished."""
+        return self.channel.streams_of(self.number)
+
+    @property
+    def carried(self) -> int:
+        """Bytes of content so far, both ways."""
+        return self.channel.session.carried(self.number)
+
+    def has_room(self) -> bool:
+        """Whether one more stream may be opened."""
+        return not self.closed and self.channel.session.has_room(self.number)
+
+    def open(self, host: str, port: int) -> StreamSocket:
+        """Ask the exit for a destination; the socket's ``opened`` tells how it went."""
+        return self.channel.open(self.number, host, port)
+
+    def finish(self) -> None:
+        """Let the circuit end at its last hop: streams may be opened."""
+        channel = self.channel
+        channel.circuits[self.number] = _Hop(self, len(self._channels) - 1)
+        channel.session.open_circuit(self.number)
+        if len(self._channels) > 1:
+            # The link has its own; here the hops behind the first are asked, all at once.
+            self._alive = channel.alive = Alive(channel.loop, channel.ping, lambda: self.end(0))
+
+    async def extend(self, descriptor: bytes, peer: PeerKeys) -> None:
+        """Let the circuit go on from its last hop to ``peer``.
+
+        Raises ``RemoteError`` of some kind within 15 s; the circuit is then of no use any more.
+        """
+        channel = self.channel
+        hop = channel.circuits[self.number] = _Hop(self, len(self._channels) - 1)
+        channel.session.extend(self.number, descriptor)
+        channel.flush()
+        try:
+            async with asyncio.timeout(EXTEND_SECONDS):
+                core = HopClient(peer, *(await hop.digests), os.urandom)
+                channel.send_message(self.number, core.first())
+                second = await hop.second
+        except TimeoutError:
+            raise ExtendError(Reset.TIMEOUT) from None
+        limit = inner_limit(channel.session.max_plaintext)
+        third, keys = core.second(second, settings_frame(limit))
+        channel.send_message(self.number, third)
+        session = LinkSession(
+            keys,
+            initiator=True,
+            scratch=channel.scratch,
+            now=channel.loop.time(),
+            outer=channel.session,
+            circuit=self.number,
+        )
+        channel.session.attach(self.number, session)
+        inner = self.link.add(session)
+        depth = len(self._channels)
+        inner.on_broken = lambda reason: self.end(depth)
+        self._channels.append(inner)
+
+    def close(self) -> None:
+        """Give it up; the link and its other circuits stay."""
+        self.on_end = None
+        self.end(0)
+
+    def end(self, hop: int) -> None:
+        """It is gone, says ``hop``: its streams end, and so does the way there."""
+        if self.closed:
+            return
+        self.closed, self.broke_at = True, hop
+        if self._alive is not None:
+            self._alive.stop()
+        for channel in reversed(self._channels[1:]):
+            self.link.remove(channel)
+        self.link.channel.close_circuit(self.number, Reset.CLOSED)
+        if self.on_end is not None:
+            self.on_end()
 
 
-async def extend(channel: Channel, descriptor: bytes, peer: PeerKeys) -> Channel:
-    """Let the circuit go on from the hop of ``channel`` to ``peer``; gives the channel with it.
+class _Hop:
+    """The ``CircuitHandler`` of a client's circuit at one hop: what ``extend`` waits for, then the end."""
 
-    Raises ``RemoteError`` of some kind within 15 s; the circuit is then of no use any more.
-    """
-    waiting = _Waiting(channel)
-    channel.circuits[CIRCUIT] = waiting
-    channel.session.extend(CIRCUIT, descriptor)
-    channel.flush()
-    try:
-        async with asyncio.timeout(EXTEND_SECONDS):
-            hop = HopClient(peer, *(await waiting.digests), os.urandom)
-            channel.send_message(CIRCUIT, hop.first())
-            second = await waiting.second
-    except TimeoutError:
-        raise ExtendError(Reset.TIMEOUT) from None
-    limit = inner_limit(channel.session.max_plaintext)
-    third, keys = hop.second(second, settings_frame(limit))
-    channel.send_message(CIRCUIT, third)
-    session = LinkSession(
-        keys,
-        initiator=True,
-        scratch=channel.scratch,
-        now=channel.loop.time(),
-        outer=channel.session,
-        circuit=CIRCUIT,
-    )
-    channel.session.attach(CIRCUIT, session)
-    return channel.link.add(session)
-
-
-class _Waiting:
-    """The ``CircuitHandler`` of a client's circuit: first what ``extend`` waits for, then the end of the link."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self.digests: asyncio.Future[tuple[bytes, bytes]] = channel.loop.create_future()
-        self.second: asyncio.Future[bytes] = channel.loop.create_future()
+    def __init__(self, circuit: Circuit, depth: int) -> None:
+        self._circuit = circuit
+        self._depth = depth
+        loop = asyncio.get_running_loop()
+        self.digests: asyncio.Future[tuple[bytes, bytes]] = loop.create_future()
+        self.second: asyncio.Future[bytes] = loop.create_future()
 
     def extended(self, client_digest: bytes, server_digest: bytes) -> None:
         if not self.digests.done():
@@ -85,12 +151,15 @@ class _Waiting:
     def closed(self, code: Reset) -> None:
         if not self.digests.done():
             self.digests.set_exception(ExtendError(code))
+            self.digests.exception()  # nobody may be waiting any more
             self.second.cancel()
         elif not self.second.done():
             self.second.set_exception(ExtendError(code))
-        else:
-            # One circuit a link: what is beyond is gone, so the way there is of no use either.
-            self._channel.link.close("the circuit ended")
+            self.second.exception()
+        self._circuit.end(self._depth)
+
+    def credited(self) -> None:
+        self._circuit.channel.continue_circuit(self._circuit.number)
 
     def pause(self) -> None:
         """Nothing is read for it."""

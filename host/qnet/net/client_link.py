@@ -24,8 +24,8 @@ from qnet.wire.tls.template import Template
 from qnet.wire.tls.verify import ChainVerifier
 
 HANDSHAKE_SECONDS = 15.0
-CIRCUIT = 1
-"""The one circuit of a client's link, the same number at every hop."""
+NEXT_SECONDS = 4.0
+"""How long one of a peer's addresses is tried before the next is, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,15 @@ def peer_keys(peer: Descriptor) -> PeerKeys:
     return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy)
 
 
+def places(peer: Descriptor) -> list[tuple[str, int]]:
+    """Where a peer is reached, host and port, in its own order."""
+    found = []
+    for address in peer.addresses:
+        host, _, port = address.rpartition(":")
+        found.append((host.strip("[]"), int(port)))
+    return found
+
+
 class UnreachablePeerError(RemoteError):
     """No TCP connection to the peer."""
 
@@ -55,13 +64,35 @@ class UnusablePeerError(RemoteError):
 
 
 async def connect(
-    address: tuple[str, int], peer: PeerKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner
+    places: Sequence[tuple[str, int]], peer: PeerKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner
 ) -> Link:
-    """A link to ``peer``; raises ``RemoteError`` of some kind, within 15 s."""
+    """A link to ``peer`` at the first of ``places`` (host and port) that answers.
+
+    Raises ``RemoteError`` of some kind, within 15 s; where several failed, what the best of them said.
+    """
+    failed: RemoteError = UnusablePeerError("no address")
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + HANDSHAKE_SECONDS
+    for number, place in enumerate(places, 1):
+        left = deadline - loop.time()
+        if left <= 0:
+            break
+        seconds = left if number == len(places) else min(left, NEXT_SECONDS)
+        try:
+            return await _connect(place, peer, disguise, scratch, owner, seconds)
+        except RemoteError as error:
+            if number == 1 or isinstance(failed, UnreachablePeerError):
+                failed = error
+    raise failed
+
+
+async def _connect(
+    place: tuple[str, int], peer: PeerKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner, seconds: float
+) -> Link:
     now = time.time()
     try:
         core = CoverClient(peer, disguise.guise(now), os.urandom, now, settings_frame())
-        async with dialled(core, address, HANDSHAKE_SECONDS) as (transport, done):
+        async with dialled(core, place, seconds) as (transport, done):
             if transport.is_closing():
                 raise ConnectionEndedError
             return _link(transport, done, scratch, owner)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from qnet.net import endings
+from qnet.net.alive import Alive, tune
 from qnet.net.channel import Channel
 from qnet.net.stream import TRANSPORT_KEEPS_VIEWS
 from qnet.wire.events import Extend, StreamOpen
@@ -50,8 +51,11 @@ class Link(asyncio.BufferedProtocol):
         self.on_bad_record: Callable[[bytes], None] | None = None
         self.channel = Channel(self, session)
         self._channels = [self.channel]
+        self._past_up = self._past_down = 0
         self._transport = transport
         transport.set_write_buffer_limits(high=LINK_WRITE_HIGH)
+        tune(transport)
+        self.alive = Alive(self.loop, self.channel.ping, lambda: self._lose("no answer"))
 
     @property
     def streams(self) -> int:
@@ -59,11 +63,11 @@ class Link(asyncio.BufferedProtocol):
 
     @property
     def bytes_up(self) -> int:
-        return sum(channel.bytes_up for channel in self._channels)
+        return self._past_up + sum(channel.bytes_up for channel in self._channels)
 
     @property
     def bytes_down(self) -> int:
-        return sum(channel.bytes_down for channel in self._channels)
+        return self._past_down + sum(channel.bytes_down for channel in self._channels)
 
     def add(self, session: LinkSession) -> Channel:
         """A further channel, whose records travel in another's circuit."""
@@ -71,18 +75,26 @@ class Link(asyncio.BufferedProtocol):
         self._channels.append(channel)
         return channel
 
+    def remove(self, channel: Channel) -> None:
+        """A further channel's circuit is gone."""
+        channel.end()
+        if channel in self._channels:
+            self._channels.remove(channel)
+            self._past_up += channel.bytes_up
+            self._past_down += channel.bytes_down
+
     # --- from the network
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self.channel.session.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.alive.heard()
         events = self.channel.session.received(nbytes, self.loop.time())
         inner = [(channel, channel.session.take_events()) for channel in self._channels[1:]]
         self.channel.dispatch(events)
         for channel, told in inner:
-            if not self.closed:
-                channel.dispatch(told)
+            channel.dispatch(told)
 
     def receive(self, data: bytes) -> None:
         """Bytes that arrived before this protocol was in place."""
@@ -112,7 +124,7 @@ class Link(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.paused = True
-        for channel in self._channels:
+        for channel in list(self._channels):
             channel.pause()
 
     def resume_writing(self) -> None:
@@ -132,12 +144,16 @@ class Link(asyncio.BufferedProtocol):
         """Send records that no credit bounds; a link whose other side does not read is given up."""
         self._transport.write(records)
         if self._transport.get_write_buffer_size() > CONTROL_LIMIT:
-            self._end("the other side does not read")
-            self._transport.abort()
+            self._lose("the other side does not read")
+
+    def _lose(self, reason: str) -> None:
+        """Nobody is there to be told."""
+        self._end(reason)
+        self._transport.abort()
 
     def flush(self) -> None:
         """Send every channel's waiting frames, the innermost's first: they become records of the outer ones."""
-        for channel in reversed(self._channels):
+        for channel in self._channels[::-1]:
             channel.flush()
 
     def close(self, reason: str) -> None:
@@ -149,6 +165,7 @@ class Link(asyncio.BufferedProtocol):
         if self.closed:
             return
         self.closed = True
-        for channel in self._channels:
+        self.alive.stop()
+        for channel in self._channels[::-1]:
             channel.end()
         self.owner.link_closed(self, reason)

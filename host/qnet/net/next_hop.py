@@ -5,24 +5,22 @@ Conversation (client – this relay – next peer), after this relay has made th
 1. → FORWARD(N1): wrapped as the cover's first request; ← N2, unwrapped: FORWARD(N2); → FORWARD(N3): wrapped
 2. ↔ records as they are, each in one FORWARD frame
 
-Back pressure: a full link to the client pauses the reading here. The other way the client's stream credit is the
-bound; a circuit that overruns it is closed.
+Back pressure: a full link to the client pauses the reading here. The other way only the hop credit stops the client,
+so that one slow hop never stops the others' circuits on the link: it is granted anew as the connection takes the
+records; a circuit that overruns it is closed.
 """
 
 import asyncio
 
 from qnet.net import endings
+from qnet.net.alive import tune
 from qnet.net.channel import Channel
 from qnet.net.stream import TRANSPORT_KEEPS_VIEWS
 from qnet.wire.channel import RECORD_HEADER, record, record_length
 from qnet.wire.cover.exchange import Exchange
 from qnet.wire.errors import RemoteError
-from qnet.wire.frames import Reset
+from qnet.wire.frames import FrameError, Reset
 from qnet.wire.layers import split_records
-from qnet.wire.streams import CIRCUIT_BUDGET
-
-UPSTREAM_LIMIT = CIRCUIT_BUDGET + CIRCUIT_BUDGET // 8
-"""Bytes waiting for the next hop: all the credit that a circuit can have, and its records' overhead."""
 
 
 class NextHop(asyncio.BufferedProtocol):
@@ -35,7 +33,11 @@ class NextHop(asyncio.BufferedProtocol):
         self._messages = 0
         self._answered = False
         self._carry = b""
+        self._undrained = 0
         self._transport = transport
+        # Zero: any byte that the socket does not take calls pause_writing, and its leaving calls resume_writing.
+        transport.set_write_buffer_limits(high=0)
+        tune(transport)
         self._gone = False
 
     # --- from the client
@@ -44,20 +46,38 @@ class NextHop(asyncio.BufferedProtocol):
         """Records of the client for the next hop."""
         if self._gone:
             return
-        if self._messages < 2:
-            try:
+        try:
+            if self._messages < 2:
                 for body in split_records(records):
                     self._forward_message(bytes(body))
-            except RemoteError:
-                self._give_up(Reset.PROTOCOL)
-                return
-        else:
-            self._transport.write(records)
+            else:
+                self._pass_on(records)
+        except RemoteError as error:
+            self._give_up(Reset.LIMIT if isinstance(error, FrameError) else Reset.PROTOCOL)
+
+    def _pass_on(self, records: memoryview | bytes) -> None:
+        """Records of the next layer, on account of the client's credit."""
+        channel = self._channel
+        channel.session.hop_taken(self._circuit, len(records))
+        self._transport.write(records)
+        self._undrained += len(records)
+        self._account()
+
+    def _account(self) -> None:
         waiting = self._transport.get_write_buffer_size()
         if waiting and TRANSPORT_KEEPS_VIEWS:
             self._channel.scratch.renew_plain(self._channel.session.depth)
-        if waiting > UPSTREAM_LIMIT:
-            self._give_up(Reset.LIMIT)
+        drained = self._undrained - waiting
+        if drained > 0 and not self._channel.ended:
+            self._undrained = waiting
+            self._channel.session.hop_drained(self._circuit, drained, self._channel.loop.time())
+
+    def pause_writing(self) -> None:
+        """The next hop is slow: records wait in the transport, and are granted again as they leave."""
+
+    def resume_writing(self) -> None:
+        self._account()
+        self._channel.flush()
 
     def _forward_message(self, body: bytes) -> None:
         self._messages += 1
@@ -67,12 +87,15 @@ class NextHop(asyncio.BufferedProtocol):
             case 2:
                 self._exchange.third(body)
             case _:
-                self._transport.write(record(body))
+                self._pass_on(record(body))
                 return
         self._transport.write(self._exchange.take_output())
 
     def extended(self, client_digest: bytes, server_digest: bytes) -> None:
         """Only clients are told this."""
+
+    def credited(self) -> None:
+        """Nor this."""
 
     def closed(self, code: Reset) -> None:
         """The client gave the circuit up, or is gone."""

@@ -82,6 +82,7 @@ class StreamSocket(asyncio.BufferedProtocol):
         self._channel.send(self, nbytes)
         if not self._may_read():
             self.pause()
+            self._channel.check_room(self.circuit)
 
     def _may_read(self) -> bool:
         return self._limit == 0 or self._sendable() > 0
@@ -170,6 +171,11 @@ class StreamSocket(asyncio.BufferedProtocol):
     def pause(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
+
+    def hold(self) -> None:
+        """There is no room on the circuit."""
+        if self._limit != 0:
+            self.pause()
 
     def continue_reading(self) -> None:
         """Send what waits, and read on if there is credit and the link takes more."""

@@ -167,7 +167,7 @@ class Control:
             action=verdict.action,
             rule=verdict.rule,
             index=verdict.index,
-            unmet=unmet(verdict, self._tunnel.view().hops),
+            unmet=unmet(verdict, self._tunnel),
         )
 
     def closed(self, session: ControlSession) -> None:

@@ -8,12 +8,11 @@ import asyncio
 from collections.abc import Callable
 
 from qnet.net.channel import Channel
-from qnet.net.circuit import finish
-from qnet.net.client_link import CIRCUIT, Disguise, UnreachablePeerError, connect, peer_keys
+from qnet.net.circuit import Circuit
+from qnet.net.client_link import Disguise, connect, peer_keys, places
 from qnet.net.link import Link
 from qnet.net.stream import StreamSocket
 from qnet.wire.descriptor import Descriptor
-from qnet.wire.errors import RemoteError
 from qnet.wire.events import Extend, StreamOpen
 from qnet.wire.scratch import Scratch
 
@@ -30,7 +29,7 @@ class OperatorLink:
         self._peer = peer
         self._disguise = disguise
         self._scratch = scratch
-        self._link: Link | None = None
+        self._circuit: Circuit | None = None
         self._last: StreamSocket | None = None
         self._asked = 0.0
         self._making = asyncio.Lock()
@@ -39,12 +38,12 @@ class OperatorLink:
     async def open(self) -> StreamSocket:
         """A stream to the operator's directory, not opened yet; raises ``RemoteError``."""
         async with self._making:
-            link = self._link
-            if link is None or link.closed or self._is_silent() or not link.channel.session.has_room(CIRCUIT):
+            circuit = self._circuit
+            if circuit is None or self._is_silent() or not circuit.has_room():
                 self.close()
-                link = self._link = await self._connect()
+                circuit = self._circuit = await self._connect()
         loop = asyncio.get_running_loop()
-        self._last, self._asked = link.channel.open(CIRCUIT, *DIRECTORY), loop.time()
+        self._last, self._asked = circuit.open(*DIRECTORY), loop.time()
         if self._timer is None:
             self._timer = loop.call_later(IDLE_SECONDS, self._check)
         return self._last
@@ -54,25 +53,15 @@ class OperatorLink:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._link is not None and not self._link.closed:
-            self._link.close("the operator's directory is not asked any more")
-        self._link = self._last = None
+        if self._circuit is not None and not self._circuit.link.closed:
+            self._circuit.link.close("the operator's directory is not asked any more")
+        self._circuit = self._last = None
 
-    async def _connect(self) -> Link:
+    async def _connect(self) -> Circuit:
         peer = self._peer()
-        failure: RemoteError = UnreachablePeerError("no address")
-        for text in peer.addresses:
-            host, _, port = text.rpartition(":")
-            try:
-                link = await connect(
-                    (host.strip("[]"), int(port)), peer_keys(peer), self._disguise, self._scratch, self
-                )
-            except UnreachablePeerError as error:
-                failure = error
-                continue
-            finish(link.channel)
-            return link
-        raise failure
+        circuit = Circuit(await connect(places(peer), peer_keys(peer), self._disguise, self._scratch, self))
+        circuit.finish()
+        return circuit
 
     def _is_silent(self) -> bool:
         unanswered = self._last is not None and not self._last.opened.done()
@@ -81,9 +70,9 @@ class OperatorLink:
     def _check(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
-        if self._link is None or self._link.closed:
+        if self._circuit is None or self._circuit.closed:
             return
-        if loop.time() - self._asked >= IDLE_SECONDS - 1 and not self._link.streams:
+        if loop.time() - self._asked >= IDLE_SECONDS - 1 and not self._circuit.streams:
             self.close()
         else:
             self._timer = loop.call_later(IDLE_SECONDS, self._check)

@@ -1,14 +1,14 @@
 """Proof that a peer holds the keys it registers with: a whole handshake, cover and Noise, with its S and C."""
 
-from qnet.mesh.exit_policy import ExitPolicy, permitted
+from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.channel import Channel
 from qnet.net.client_link import Disguise, connect, peer_keys
-from qnet.net.dial import DialError, own_among, resolve
+from qnet.net.dial import DialError
 from qnet.net.link import Link
+from qnet.roles.dialable import dialable
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.events import Extend, StreamOpen
-from qnet.wire.frames import Reset
 from qnet.wire.scratch import Scratch
 
 
@@ -29,25 +29,13 @@ class Prover:
         if peer.identity == self._own:
             return True
         try:
-            address = await self._address(peer)
-            link = await connect(address, peer_keys(peer), self._disguise, self._scratch, self)
+            link = await connect(
+                await dialable(self._policy, peer), peer_keys(peer), self._disguise, self._scratch, self
+            )
         except (DialError, RemoteError):
             return False
         link.close("proven")
         return True
-
-    async def _address(self, peer: Descriptor) -> tuple[str, int]:
-        """The first address of the peer that may be dialled."""
-        for text in peer.addresses:
-            host, _, port = text.rpartition(":")
-            try:
-                found = await resolve(host.strip("[]"), int(port))
-            except DialError:
-                continue
-            allowed = permitted(self._policy, found, int(port), own_among(found))
-            if allowed:
-                return allowed[0], int(port)
-        raise DialError(Reset.POLICY)
 
     # --- LinkOwner
 

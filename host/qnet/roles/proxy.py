@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -11,7 +11,7 @@ from qnet.net.handshake import HandshakeProtocol
 from qnet.net.stream import StreamSocket
 from qnet.roles.tunnel import NoTunnelError, Tunnel
 from qnet.wire.frames import Reset
-from qnet.wire.messages import Hop, RuleAction
+from qnet.wire.messages import RuleAction
 from qnet.wire.proxy import FailureReason, ProxyError, ProxyHandshake, ProxyRequest, failure, success
 from qnet.wire.steps import Done
 
@@ -46,7 +46,7 @@ class Proxy:
         self._tunnel = tunnel
         self._verdict = verdict
         self._tasks: set[asyncio.Task[None]] = set()
-        self._carried: WeakKeyDictionary[asyncio.Transport, ProxyRequest] = WeakKeyDictionary()
+        self._carried: WeakKeyDictionary[asyncio.Transport, tuple[ProxyRequest, StreamSocket]] = WeakKeyDictionary()
 
     def protocol(self, *, optimistic: bool) -> asyncio.BaseProtocol:
         """The protocol of a new connection.
@@ -84,9 +84,12 @@ class Proxy:
             connection.refuse(failure(request, refused))
             return
         try:
-            stream = await self._tunnel.open(request.host, request.port)
-        except NoTunnelError:
-            connection.refuse(failure(request, FailureReason.NO_TUNNEL))
+            verdict = self._verdict(request.host, request.port)
+            stream = await self._tunnel.open(
+                request.host, request.port, country=verdict.country, hops=verdict.hops or None
+            )
+        except NoTunnelError as error:
+            connection.refuse(failure(request, FailureReason.NO_ROUTE if error.unmet else FailureReason.NO_TUNNEL))
             return
         if connection.optimistic and request.port == TLS_PORT and request.kind != "http":
             stream.send_first(done.trailing)
@@ -104,28 +107,29 @@ class Proxy:
         else:
             connection.refuse(failure(request, _REASONS.get(reason, FailureReason.INTERNAL)))
 
-    def _refusal(self, request: ProxyRequest) -> FailureReason | None:
+    def _refusal(self, request: ProxyRequest, stream: StreamSocket | None = None) -> FailureReason | None:
+        """Why ``request`` may not go, or not on ``stream``, which it has."""
         verdict = self._verdict(request.host, request.port)
         if verdict.action is RuleAction.BLOCK:
             return FailureReason.BLOCKED
-        if verdict.is_particular and unmet(verdict, self._tunnel.view().hops):
-            return FailureReason.NO_TUNNEL
-        return None
+        if stream is None or not verdict.is_particular:
+            return None
+        return None if self._tunnel.meets(stream, verdict.country, verdict.hops) else FailureReason.NO_ROUTE
 
     def _carry(self, connection: "_Connection", stream: StreamSocket, request: ProxyRequest) -> None:
         """Connect program and stream, unless the rules have come to refuse it meanwhile."""
-        if refused := self._refusal(request):
+        if refused := self._refusal(request, stream):
             stream.give_up(Reset.CLOSED)
             connection.refuse(failure(request, refused))
             return
         if connection.transport is not None:
-            self._carried[connection.transport] = request
+            self._carried[connection.transport] = (request, stream)
         connection.hand_over(stream, success(request))
 
     def rules_changed(self) -> None:
         """End what the rules no longer let through: a browser asks for many pages on a connection that it has."""
-        for transport, request in list(self._carried.items()):
-            if not transport.is_closing() and self._refusal(request):
+        for transport, (request, stream) in list(self._carried.items()):
+            if not transport.is_closing() and self._refusal(request, stream):
                 transport.abort()
 
     async def _outcome(self, stream: StreamSocket) -> Reset | None:
@@ -137,13 +141,9 @@ class Proxy:
             return Reset.TIMEOUT
 
 
-def unmet(verdict: Verdict, hops: Sequence[Hop]) -> bool:
-    """Whether a tunnel of these ``hops`` is not the one that the rule wants; none at all is not."""
-    if not verdict.is_particular:
-        return False
-    if not hops or (verdict.hops and len(hops) != verdict.hops):
-        return True
-    return bool(verdict.country) and hops[-1].country != verdict.country
+def unmet(verdict: Verdict, tunnel: Tunnel) -> bool:
+    """Whether the rule wants a route that the known peers do not make."""
+    return verdict.is_particular and not tunnel.offers(verdict.country, verdict.hops)
 
 
 class _Connection(HandshakeProtocol[ProxyRequest]):

@@ -9,12 +9,13 @@ import logging
 import os
 import time
 
-from qnet.mesh.exit_policy import ExitPolicy, carried, permitted
+from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.channel import Channel
-from qnet.net.client_link import HANDSHAKE_SECONDS, Disguise, peer_keys
-from qnet.net.dial import DialError, own_among, resolve
+from qnet.net.client_link import HANDSHAKE_SECONDS, NEXT_SECONDS, Disguise, peer_keys
+from qnet.net.dial import DialError
 from qnet.net.handshake import dialled
 from qnet.net.next_hop import NextHop
+from qnet.roles.dialable import dialable
 from qnet.wire.cover.exchange import Exchange
 from qnet.wire.cover.opening import CoverOpening
 from qnet.wire.descriptor import Descriptor, verify
@@ -63,12 +64,24 @@ class Relay:
         channel.close_circuit(event.circuit, code)
 
     async def _connect(self, channel: Channel, event: Extend) -> None:
+        peer = verify(event.descriptor, time.time())
+        failed: Exception | None = None
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            allowed = await dialable(self._policy, peer)
+            for number, place in enumerate(allowed, 1):
+                try:
+                    async with asyncio.timeout(None if number == len(allowed) else NEXT_SECONDS):
+                        return await self._dial(channel, event, peer, place)
+                except (OSError, RemoteError) as error:
+                    failed = error
+        assert failed is not None  # noqa: S101 - there was at least one place
+        raise failed
+
+    async def _dial(self, channel: Channel, event: Extend, peer: Descriptor, place: tuple[str, int]) -> None:
         now = time.time()
-        peer = verify(event.descriptor, now)
-        address = await self._address(peer)
         core = CoverOpening(peer_keys(peer), self._disguise.guise(now), os.urandom, now)
-        async with dialled(core, address, HANDSHAKE_SECONDS) as (transport, done):
-            if channel.link.closed or not channel.session.extends(event.circuit):
+        async with dialled(core, place, HANDSHAKE_SECONDS) as (transport, done):
+            if channel.ended or not channel.session.extends(event.circuit):
                 raise DialError(Reset.LINK_LOST)
             hop = NextHop(channel, event.circuit, Exchange(done.result, done.trailing), transport)
             transport.set_protocol(hop)
@@ -76,16 +89,3 @@ class Relay:
             channel.session.extended(event.circuit, done.result.client_digest, done.result.server_digest)
             channel.flush()
             transport.resume_reading()
-
-    async def _address(self, peer: Descriptor) -> tuple[str, int]:
-        """The first address of the peer that may be dialled."""
-        for text in peer.addresses:
-            host, _, port = text.rpartition(":")
-            try:
-                found = await resolve(host.strip("[]"), int(port))
-            except DialError:
-                continue
-            allowed = permitted(self._policy, found, int(port), own_among(carried(found)))
-            if allowed:
-                return allowed[0], int(port)
-        raise DialError(Reset.POLICY)

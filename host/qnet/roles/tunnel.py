@@ -1,178 +1,128 @@
-"""The client's tunnel: one link to an exit, built when somebody needs it, rebuilt when it is lost, torn down when idle.
+"""The client's tunnel: circuits built when somebody needs one, replaced when they are lost, torn down when idle.
 
 Its states (``wire.messages.State``) and what moves them:
 
 offline → connecting: a lease is taken, or a program asks for a stream
-connecting → connected: the peer is proven and the inner handshake is done
+connecting → connected: every peer of a route is proven
 connecting → connecting: an attempt failed; ``last_error`` says where and why; the next follows after a back-off
-connected → connecting: the link is lost while somebody needs it
+connected → connecting: the last usual route is lost while somebody needs it
 any → offline: nobody needs it, or there is no peer to try
+
+Most streams take the usual route: as many hops as the settings say, to anywhere. A rule may ask for another.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from pathlib import Path
+from weakref import WeakKeyDictionary
 
-from qnet.mesh.path import paths
+from qnet.mesh.eligibility import Eligible, joined
+from qnet.mesh.guards import Guards
+from qnet.mesh.path import MAX_PATHS, paths
 from qnet.mesh.selection import Failure, backoff, usable
-from qnet.net.channel import Channel
-from qnet.net.circuit import ExtendError, extend, finish
-from qnet.net.client_link import (
-    CIRCUIT,
-    Disguise,
-    UnreachablePeerError,
-    UnusablePeerError,
-    connect,
-    peer_keys,
-)
-from qnet.net.link import Link
+from qnet.net.client_link import Disguise, UnreachablePeerError
 from qnet.net.stream import StreamSocket
-from qnet.wire.cover.opening import UnprovenPeerError
+from qnet.roles import guards as guard_file
+from qnet.roles.circuits import BuildError, Circuits, Route, Wish
+from qnet.roles.failures import NO_PEERS, PATH_BIAS, TOO_FEW_PEERS, explain
 from qnet.wire.descriptor import Descriptor
-from qnet.wire.errors import Place, RemoteError
-from qnet.wire.events import Extend, StreamOpen
+from qnet.wire.errors import RemoteError
 from qnet.wire.messages import ErrorInfo, Hop, State, Traffic
-from qnet.wire.scratch import Scratch
-from qnet.wire.tls.errors import CertificateError
+from qnet.wire.scratch import MAX_HOPS, Scratch
 
 IDLE_SECONDS = 60.0
 DEMAND_SECONDS = 10.0
 """How long a program that asks for a stream waits for a tunnel."""
 
 STEADY_SECONDS = 5.0
-"""A link that is lost sooner counts as a failed attempt: the next one follows after a back-off."""
+"""A circuit that is lost sooner counts as a failed attempt: the next one follows after a back-off."""
+
+LEARN_SECONDS = 5.0
+"""How old what is known of peers may be when a program asks for a particular route."""
+
+SPARE_SECONDS = 30.0
+"""How often a further route is looked for, to have at hand when the present one breaks."""
 
 _log = logging.getLogger(__name__)
 
-NO_PEERS = ErrorInfo(
-    code="no-peers",
-    message="No peer is known.",
-    hint="Join a network: qnet join FILE",
-    place=Place.HOST,
-)
-TOO_FEW_PEERS = ErrorInfo(
-    code="too-few-peers",
-    message="Too few peers are known for a route of this length.",
-    hint="Join more peers that stand in different networks, or choose fewer hops.",
-    place=Place.HOST,
-)
-# What a person is told for each way an attempt can fail; the first that fits.
-_EXPLANATIONS: tuple[tuple[type[RemoteError], ErrorInfo], ...] = (
-    (
-        UnreachablePeerError,
-        ErrorInfo(
-            code="peer-unreachable",
-            message="The peer does not answer.",
-            hint="Check that this computer is online. The peer may be down or blocked; another may work.",
-            place=Place.LOCAL_NETWORK,
-        ),
-    ),
-    (
-        CertificateError,
-        ErrorInfo(
-            code="certificate",
-            message="The cover site's certificate is not valid here.",
-            hint="Somebody may be intercepting this network, or this computer's clock is wrong. Nothing was sent.",
-            place=Place.LOCAL_NETWORK,
-        ),
-    ),
-    (
-        UnprovenPeerError,
-        ErrorInfo(
-            code="peer-unproven",
-            message="The peer did not recognise this computer.",
-            hint="Check this computer's clock, or ask for a new invitation.",
-            place=Place.MESH,
-        ),
-    ),
-    (
-        UnusablePeerError,
-        ErrorInfo(
-            code="peer-unusable",
-            message="What is known of the peer is not usable.",
-            hint="Ask for a new invitation.",
-            place=Place.MESH,
-        ),
-    ),
-    (
-        ExtendError,
-        ErrorInfo(
-            code="route-failed",
-            message="The route broke off behind the first peer.",
-            hint="Another route is tried by itself.",
-            place=Place.MESH,
-        ),
-    ),
-    (
-        RemoteError,
-        ErrorInfo(
-            code="peer-failed",
-            message="The connection to the peer broke off.",
-            hint="It is tried again by itself.",
-            place=Place.MESH,
-        ),
-    ),
-)
-
 
 class NoTunnelError(Exception):
-    """There is no tunnel, and none could be built in time."""
+    """There is no tunnel, and none could be built in time. ``unmet``: no known peers make the route asked for."""
+
+    def __init__(self, reason: str = "no tunnel", *, unmet: bool = False) -> None:
+        super().__init__(reason)
+        self.unmet = unmet
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelView:
-    """What a status says of the tunnel."""
+    """What a status says of the tunnel. ``routes``: every circuit's hops, that of new streams first."""
 
     state: State
     since: float
     peers: int
     streams: int
     leases: int
-    hops: list[Hop]
+    routes: list[list[Hop]]
     traffic: Traffic
     attempts: int
     last_error: ErrorInfo | None
+    warning: ErrorInfo | None
+
+    @property
+    def hops(self) -> list[Hop]:
+        """The route that new streams take."""
+        return self.routes[0] if self.routes else []
 
 
 class Tunnel:
-    """Start ``run`` in a task; ``changed`` is called after every change of the view's state."""
+    """Start ``run`` in a task; ``changed`` is called after every change of the view's state.
+
+    ``peers`` gives those that may be used: joined by hand, or eligible in a network. ``guards``: the file in which the
+    first hops of longer routes are remembered.
+    """
 
     def __init__(
         self,
-        peers: Callable[[float], list[Descriptor]],
+        peers: Callable[[float], Sequence[Descriptor | Eligible]],
         disguise: Disguise,
         scratch: Scratch,
         changed: Callable[[], None],
         rng: random.Random | None = None,
         hops: int = 1,
+        guards: Path | None = None,
     ) -> None:
         self._peers = peers
-        self._disguise = disguise
-        self._scratch = scratch
         self._changed = changed
         self._rng = rng or random.SystemRandom()
+        self._usual = Wish(hops)
+        self._circuits = Circuits(disguise, scratch, self._on_loss)
+        self._guard_file = guards
+        self._guards = Guards()
+        self._known: list[Eligible] = []
+        self._learnt_at = -LEARN_SECONDS
+        self._peer_count = 0
+        self._failures: dict[bytes, Failure] = {}
         self._leases: set[Hashable] = set()
-        self._hops = hops
-        self._channel: Channel | None = None
-        self._path: list[Descriptor] = []
-        self._guard: bytes | None = None
         self._state = State.OFFLINE
         self._since = time.time()
         self._attempts = 0
         self._reconnections = 0
-        self._failures: dict[bytes, Failure] = {}
         self._last_error: ErrorInfo | None = None
-        self._up = self._down = 0
-        self._peer_count = 0
         self._needed = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._lost = asyncio.Event()
-        self._outcome: asyncio.Future[Channel | None] | None = None
+        self._wake = asyncio.Event()
+        self._outcome: asyncio.Future[Route | None] | None = None
+        self._builds: dict[Wish, asyncio.Task[Route | None]] = {}
+        self._refused: dict[Wish, float] = {}
+        self._next: asyncio.Task[Route | None] | None = None
+        self._spare_at = 0.0
+        self._routes: WeakKeyDictionary[StreamSocket, Route] = WeakKeyDictionary()
 
     # --- who needs it
 
@@ -190,37 +140,85 @@ class Tunnel:
         if holder in self._leases:
             self._leases.discard(holder)
             if not self._wanted():
-                if self._channel is None:
+                self._circuits.close_unused()
+                self._wake.set()
+                if not self._circuits.routes:
                     self._rest()
-                elif not self._channel.streams:
-                    self._channel.link.close("nobody needs it")
             self._changed()
 
-    async def open(self, host: str, port: int) -> StreamSocket:
-        """A stream to ``host``:``port``, not opened yet; raises ``NoTunnelError``."""
-        channel = self._channel
-        if channel is None or channel.link.closed:
-            channel = await self._demand()
-        if not channel.session.has_room(CIRCUIT):
-            raise NoTunnelError("too many streams")
-        return channel.open(CIRCUIT, host, port)
+    async def open(self, host: str, port: int, *, country: str = "", hops: int | None = None) -> StreamSocket:
+        """A stream to ``host``:``port``, not opened yet; raises ``NoTunnelError``.
 
-    async def _demand(self) -> Channel:
+        ``country`` and ``hops``: what its route must be, where that matters.
+        """
+        wish = Wish(hops or self._usual.hops, country)
+        route = self._circuits.fit(wish, asyncio.get_running_loop().time())
+        if route is None:
+            route = await (self._demand() if wish == self._usual else self._particular(wish))
+        elif not route.is_fresh(asyncio.get_running_loop().time()):
+            self._wake.set()
+        stream = self._circuits.open(route, host, port)
+        self._routes[stream] = route
+        return stream
+
+    def meets(self, stream: StreamSocket, country: str, hops: int) -> bool:
+        """Whether the route of ``stream`` is one of ``hops`` (0: any) to ``country`` (empty: any)."""
+        route = self._routes.get(stream)
+        return route is not None and Wish(hops or len(route.path), country).is_met_by(route.path)
+
+    def offers(self, country: str, hops: int) -> bool:
+        """Whether the known peers make a route of ``hops`` (0: the usual number) to ``country`` (empty: any)."""
+        wish = Wish(hops or self._usual.hops, country)
+        peers = usable(self._known, wish.hops, time.time())
+        return wish.hops <= MAX_HOPS and next(self._paths(peers, wish), None) is not None
+
+    async def _demand(self) -> Route:
+        """The usual route, as soon as there is one; raises ``NoTunnelError``."""
         self._needed.set()
+        self._wake.set()
         if self._outcome is None:
             self._outcome = asyncio.get_running_loop().create_future()
-        try:
+        return await self._in_time(self._outcome)
+
+    async def _particular(self, wish: Wish) -> Route:
+        """A route for a rule; whoever asks for the same waits for the same."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._learnt_at >= LEARN_SECONDS:
+            await self._learn()
+        if not self.offers(wish.country, wish.hops):
+            raise NoTunnelError("no such route", unmet=True)
+        build = self._builds.get(wish)
+        if build is None:
+            if loop.time() < self._refused.get(wish, 0.0):
+                raise NoTunnelError("it failed just now")
+            build = self._builds[wish] = asyncio.create_task(self._attempt(wish))
+            build.add_done_callback(lambda done: self._built(wish, done))
+            self._needed.set()
+            self._wake.set()
+        return await self._in_time(build)
+
+    def _built(self, wish: Wish, done: "asyncio.Task[Route | None]") -> None:
+        del self._builds[wish]
+        self._refused.pop(wish, None)
+        if not done.cancelled() and done.result() is None:
+            self._refused[wish] = asyncio.get_running_loop().time() + backoff(1, self._rng)
+        self._wake.set()
+
+    async def _in_time(self, outcome: "asyncio.Future[Route | None]") -> Route:
+        route = None
+        with suppress(TimeoutError):
             async with asyncio.timeout(DEMAND_SECONDS):
-                channel = await asyncio.shield(self._outcome)
-        except TimeoutError:
-            channel = None
-        if channel is None or channel.link.closed:
+                route = await asyncio.shield(outcome)
+        if route is None or not route.circuit.has_room():
             raise NoTunnelError
-        return channel
+        return route
 
     def _wanted(self) -> bool:
-        """Whether somebody holds a lease, or a program waits."""
-        return bool(self._leases) or self._outcome is not None
+        """Whether somebody holds a lease, or a program waits, or a route is to be replaced."""
+        return bool(self._leases) or self._outcome is not None or bool(self._builds) or self._is_preparing()
+
+    def _is_preparing(self) -> bool:
+        return self._next is not None and not self._next.done()
 
     def _rest(self) -> None:
         self._needed.clear()
@@ -230,23 +228,26 @@ class Tunnel:
 
     async def run(self) -> None:
         """Build and rebuild, for ever."""
-        await self._known()
+        if self._guard_file is not None:
+            self._guards = await asyncio.to_thread(guard_file.load, self._guard_file)
+        await self._learn()
         self._changed()
         try:
             while True:
                 await self._needed.wait()
-                self._attempts += 1
-                channel = await self._attempt()
-                self._resolve(channel)
-                if channel is not None:
-                    await self._keep(channel.link)
+                if self._leases or self._outcome is not None:
+                    self._attempts += 1
+                    self._resolve(await self._attempt(self._usual))
+                await self._keep()
                 if not self._wanted():
                     self._rest()
                 elif self._attempts:
                     await self._back_off()
         finally:
-            if self._channel is not None:
-                self._channel.link.close("the helper ends")
+            for task in (*self._builds.values(), self._next):
+                if task is not None:
+                    task.cancel()
+            self._circuits.close_all("the helper ends")
 
     async def _back_off(self) -> None:
         """Wait before the next attempt; a person who asks again need not."""
@@ -255,131 +256,173 @@ class Tunnel:
             async with asyncio.timeout(backoff(self._attempts, self._rng)):
                 await self._hurry.wait()
 
-    async def _known(self) -> list[Descriptor]:
-        """The peers that can be used."""
-        now = time.time()
-        peers = await asyncio.to_thread(self._peers, now)
-        found = usable(peers, self._hops, now)
-        self._peer_count = len(found)
-        return found
-
-    async def _attempt(self) -> Channel | None:
-        """Try several routes, as long as somebody needs a tunnel."""
-        peers = await self._known()
-        now = asyncio.get_running_loop().time()
-        tried = False
-        for path in paths(peers, self._hops, self._failures, now=now, rng=self._rng, guard=self._guard):
-            if not self._wanted():
-                return None
-            tried = True
-            self._enter(State.CONNECTING)
-            self._lost.clear()
-            channel = await self._build(path)
-            if channel is None:
-                continue
-            if not self._wanted():
-                channel.link.close("nobody needs it")
-                return None
-            self._channel, self._path, self._last_error = channel, path, None
-            self._guard = path[0].peer_id
-            self._enter(State.CONNECTED)
-            return channel
-        if not tried:
-            self._enter(State.OFFLINE)
-            self._fail(TOO_FEW_PEERS if peers and self._hops > 1 else NO_PEERS)
-        return None
-
-    async def _build(self, path: list[Descriptor]) -> Channel | None:
-        """A channel with the last peer of ``path`` through the others; a failure is blamed on both ends of the edge."""
-        blamed = path[:1]
-        link = None
-        try:
-            first = path[0]
-            link = await connect(_address(first), peer_keys(first), self._disguise, self._scratch, self)
-            channel = link.channel
-            for before, peer in pairwise(path):
-                blamed = [before, peer]
-                channel = await extend(channel, peer.signed, peer_keys(peer))
-            if link.closed:
-                raise RemoteError("lost while it was built")
-        except RemoteError as error:
-            if link is not None:
-                link.close("the circuit was not built")
-            for peer in blamed:
-                self._count_failure(peer, error)
-            return None
-        return finish(channel)
-
-    def _count_failure(self, peer: Descriptor, error: RemoteError) -> None:
-        failure = self._failures.get(peer.peer_id)
-        now = asyncio.get_running_loop().time()
-        self._failures[peer.peer_id] = Failure(now, failure.count + 1 if failure else 1)
-        self._fail(next(info for kind, info in _EXPLANATIONS if isinstance(error, kind)))
-        _log.info("a link was not made: %s", type(error).__name__)
-
-    async def _keep(self, link: Link) -> None:
-        """Wait until the link is lost, or close it when nobody has used it for a while."""
+    async def _keep(self) -> None:
+        """Look after the circuits until one has to be built: the usual one is lost or full, or nobody uses any."""
         loop = asyncio.get_running_loop()
-        used = began = loop.time()
-        while not self._lost.is_set():
-            try:
+        had = False
+        while self._circuits.routes or self._builds:
+            usual = self._circuits.fit(self._usual, loop.time())
+            if usual is None and (had or self._leases or self._outcome is not None):
+                break
+            had = had or usual is not None
+            if usual is not None:
+                self._resolve(usual)
+                self._prepare(usual)
+            self._wake.clear()
+            with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_SECONDS / 12):
-                    await self._lost.wait()
-            except TimeoutError:
-                if self._leases or link.streams:
-                    used = loop.time()
-                elif loop.time() - used >= IDLE_SECONDS:
-                    link.close("idle")
-        self._up += link.bytes_up
-        self._down += link.bytes_down
-        path, self._channel, self._path = self._path, None, []
-        if self._wanted():
+                    await self._wake.wait()
+            self._circuits.tidy(loop.time(), IDLE_SECONDS, self._usual if self._leases else None)
+        if had and self._wanted() and not self._has_usual():
             self._reconnections += 1
             self._enter(State.CONNECTING)
-        if loop.time() - began >= STEADY_SECONDS:
-            self._attempts = 0
-            for peer in path:
-                self._failures.pop(peer.peer_id, None)
-        elif self._wanted():
-            for peer in path:
-                self._count_failure(peer, RemoteError("lost at once"))
 
-    def _resolve(self, channel: Channel | None) -> None:
+    def _prepare(self, usual: Route) -> None:
+        """Replace a route that has served long enough; have one more at hand for when it breaks."""
+        now = asyncio.get_running_loop().time()
+        if len(usual.path) == 1 or self._is_preparing():
+            return
+        if not usual.is_fresh(now):
+            self._next = asyncio.create_task(self._attempt(self._usual))
+        elif self._leases and now >= self._spare_at and self._ready(now) < 2:
+            self._spare_at = now + SPARE_SECONDS
+            self._next = asyncio.create_task(self._attempt(self._usual, beside=usual))
+
+    def _ready(self, now: float) -> int:
+        return sum(route.wish == self._usual and route.is_fresh(now) for route in self._circuits.routes)
+
+    def _on_loss(self, route: Route) -> None:
+        """A route ended by itself: both ends of the edge at which it broke are tried last for a while."""
+        now = asyncio.get_running_loop().time()
+        early = now - route.made_at < STEADY_SECONDS
+        if not early:
+            self._attempts = 0
+            for peer in route.path:
+                self._failures.pop(peer.peer_id, None)
+        if early or len(route.path) > 1:
+            self._blame(route.edge(), RemoteError("lost"))
+        self._wake.set()
+
+    def _resolve(self, route: Route | None) -> None:
         outcome, self._outcome = self._outcome, None
         if outcome is not None:
-            outcome.set_result(channel)
+            outcome.set_result(route)
 
-    # --- LinkOwner
+    # --- building
 
-    def stream_opened_by_client(self, channel: Channel, event: StreamOpen) -> None:
-        """A peer cannot open streams at a client; the session refuses before this."""
+    async def _learn(self) -> None:
+        """Ask anew which peers there are."""
+        peers = await asyncio.to_thread(self._peers, time.time())
+        self._known = [each if isinstance(each, Eligible) else joined(each) for each in peers]
+        self._learnt_at = asyncio.get_running_loop().time()
+        self._peer_count = len(usable(self._known, self._usual.hops, time.time()))
 
-    def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
-        """Nor can it extend a circuit."""
+    def _paths(self, peers: list[Eligible], wish: Wish) -> Iterator[list[Descriptor]]:
+        allowed = self._guards.allowed({each.descriptor.peer_id for each in peers}, time.time())
+        return paths(
+            peers,
+            wish.hops,
+            self._failures,
+            now=asyncio.get_running_loop().time(),
+            rng=self._rng,
+            country=wish.country,
+            guards=allowed if wish.hops > 1 else None,
+        )
 
-    def link_closed(self, link: Link, reason: str) -> None:
-        """The link and its streams are gone."""
-        _log.info("a link ended: %s", reason)
-        self._lost.set()
+    async def _attempt(self, wish: Wish, beside: Route | None = None) -> Route | None:
+        """Try several paths, as long as somebody needs a tunnel; ``beside``: a route to share only the guard with."""
+        await self._learn()
+        peers = usable(self._known, wish.hops, time.time())
+        tried: set[tuple[bytes, ...]] = set()
+        used = {peer.peer_id for peer in beside.path[1:]} if beside else set()
+        while len(tried) < MAX_PATHS and self._wanted():
+            path = self._untried(peers, wish, tried, used)
+            if path is None:
+                break
+            tried.add(_key(path))
+            if not self._has_usual():
+                self._enter(State.CONNECTING)
+            route = await self._build(path, wish)
+            if route is None:
+                continue
+            if not self._wanted():
+                self._circuits.close_unused()
+                return None
+            if wish == self._usual:
+                self._last_error = None
+            if wish == self._usual or not self._leases:
+                self._enter(State.CONNECTED)
+            return route
+        if not tried and wish == self._usual and self._wanted() and not self._has_usual():
+            self._enter(State.OFFLINE)
+            self._fail(TOO_FEW_PEERS if peers and wish.hops > 1 else NO_PEERS)
+        return None
+
+    def _untried(
+        self, peers: list[Eligible], wish: Wish, tried: set[tuple[bytes, ...]], used: set[bytes]
+    ) -> list[Descriptor] | None:
+        for path in self._paths(peers, wish):
+            if _key(path) not in tried and used.isdisjoint(peer.peer_id for peer in path):
+                return path
+        return None
+
+    async def _build(self, path: list[Descriptor], wish: Wish) -> Route | None:
+        first, guarded = path[0].peer_id, wish.hops > 1
+        try:
+            route = await self._circuits.build(path, wish)
+        except BuildError as error:
+            if guarded and len(error.blamed) > 1:
+                await self._guard_reached(first)
+                self._guards.circuit(first, made=False)
+            elif guarded:
+                unreachable = isinstance(error.reason, UnreachablePeerError)
+                if self._guards.failed(first, time.time(), unreachable=unreachable):
+                    await self._save_guards()
+            self._blame(error.blamed, error.reason)
+            return None
+        if guarded:
+            await self._guard_reached(first)
+            self._guards.circuit(first, made=True)
+        return route
+
+    async def _guard_reached(self, peer_id: bytes) -> None:
+        if self._guards.reached(peer_id, time.time()):
+            await self._save_guards()
+
+    async def _save_guards(self) -> None:
+        if self._guard_file is not None:
+            await asyncio.to_thread(guard_file.save, self._guard_file, self._guards)
+
+    def _blame(self, peers: Sequence[Descriptor], error: RemoteError) -> None:
+        now = asyncio.get_running_loop().time()
+        for peer in peers:
+            failure = self._failures.get(peer.peer_id)
+            self._failures[peer.peer_id] = Failure(now, failure.count + 1 if failure else 1)
+        if not self._has_usual():
+            self._fail(explain(error))
+        _log.info("a circuit failed: %s", type(error).__name__)
 
     # --- the view
 
+    def _has_usual(self) -> bool:
+        return any(route.wish == self._usual for route in self._circuits.routes)
+
     def view(self) -> TunnelView:
         """The present state."""
-        channel, path = self._channel, self._path
+        circuits = self._circuits
+        first = circuits.fit(self._usual, asyncio.get_running_loop().time())
+        routes = sorted(circuits.routes, key=lambda route: route is not first)
         return TunnelView(
             state=self._state,
             since=self._since,
             peers=self._peer_count,
-            streams=channel.streams if channel else 0,
+            streams=circuits.streams,
             leases=len(self._leases),
-            hops=[Hop(nickname=peer.nickname, country=peer.country, exit=peer is path[-1]) for peer in path],
-            traffic=Traffic(
-                up=self._up + (channel.bytes_up if channel else 0),
-                down=self._down + (channel.bytes_down if channel else 0),
-            ),
+            routes=[route.hops() for route in routes],
+            traffic=circuits.traffic,
             attempts=self._reconnections,
             last_error=self._last_error,
+            warning=PATH_BIAS if self._guards.biased else None,
         )
 
     def _enter(self, state: State) -> None:
@@ -392,6 +435,5 @@ class Tunnel:
         self._changed()
 
 
-def _address(peer: Descriptor) -> tuple[str, int]:
-    host, _, port = peer.addresses[0].rpartition(":")
-    return host.strip("[]"), int(port)
+def _key(path: list[Descriptor]) -> tuple[bytes, ...]:
+    return tuple(peer.peer_id for peer in path)

@@ -42,6 +42,11 @@ class _Direction:
         self._aead = ChaCha20Poly1305(key)
         self._counter = 0
 
+    @property
+    def counter(self) -> int:
+        """Records so far."""
+        return self._counter
+
     def rekey(self) -> None:
         """Replace the key by Noise's REKEY; the counter goes on."""
         self._key = self._aead.encrypt(_nonce.pack((1 << 64) - 1), bytes(32), None)[:32]

@@ -32,6 +32,7 @@ class FailureReason(StrEnum):
     POLICY = "policy"
     BLOCKED = "blocked"
     NO_TUNNEL = "no-tunnel"
+    NO_ROUTE = "no-route"
     LIMIT = "limit"
     INTERNAL = "internal"
 

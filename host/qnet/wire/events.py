@@ -92,6 +92,13 @@ class CircuitClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class CircuitWritable:
+    """There is room on the circuit again, here or at a relay on its way."""
+
+    circuit: int
+
+
+@dataclass(frozen=True, slots=True)
 class BadRecord:
     """``rest``: all received bytes from the record that did not open. Nothing more is read here."""
 
@@ -116,6 +123,7 @@ Event: TypeAlias = (
     | Extended
     | Forwarded
     | CircuitClosed
+    | CircuitWritable
     | BadRecord
     | Broken
 )

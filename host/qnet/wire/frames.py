@@ -19,7 +19,8 @@ Stream frames live between a client and its exit; their body starts with ``strea
 
 Link frames: PING and PONG carry 8 bytes that come back; SETTINGS a CBOR map; REKEY none (this was the last record
 under the old key). Circuit frames: EXTEND carries the next peer's signed descriptor, EXTENDED two digests of 32 bytes,
-CLOSE a code(1): the circuit is gone. TRUNCATE and CREDIT are not understood by this version.
+CREDIT a credit(4): this many more bytes of records may be forwarded; CLOSE a code(1): the circuit is gone. TRUNCATE is
+not understood by this version.
 """
 
 import struct
@@ -76,6 +77,7 @@ FORWARD_HEADER = struct.Struct(">BH")
 STREAM_HEADER = struct.Struct(">BHHI")
 _stream = struct.Struct(">I")
 _window = struct.Struct(">II")
+_credit = struct.Struct(">I")
 _open = struct.Struct(">IH")
 _reset = struct.Struct(">IB")
 _resets = {reset.value: reset for reset in Reset}
@@ -106,6 +108,10 @@ def reset_frame(circuit: int, stream: int, code: Reset) -> bytes:
 
 def window_frame(circuit: int, stream: int, credit: int) -> bytes:
     return frame(Frame.WINDOW, circuit, _window.pack(stream, credit))
+
+
+def credit_frame(circuit: int, credit: int) -> bytes:
+    return frame(Frame.CREDIT, circuit, _credit.pack(credit))
 
 
 def close_frame(circuit: int, code: Reset) -> bytes:
@@ -170,6 +176,10 @@ def parse_code(body: memoryview) -> Reset:
     if len(body) != 1:
         raise FrameError("CLOSE size")
     return _resets.get(body[0], Reset.INTERNAL)
+
+
+def parse_credit(body: memoryview) -> int:
+    return _exactly(_credit, body)[0]
 
 
 def parse_window(body: memoryview) -> tuple[int, int]:

@@ -25,9 +25,10 @@ from qnet.wire.channel import (
     record_length,
 )
 from qnet.wire.events import BadRecord, Broken, Event, Forwarded
-from qnet.wire.frames import FORWARD_HEADER, HEADER, STREAM_HEADER, Frame, FrameError
+from qnet.wire.frames import FORWARD_HEADER, HEADER, MAX_WINDOW, STREAM_HEADER, Frame, FrameError
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import HEADROOM, RECORD_ROOM, RECORDS, Scratch
+from qnet.wire.streams import HOP_WINDOW
 
 _FORWARD_GAP = RECORD_HEADER - FORWARD_HEADER.size
 """Bytes between two forwarded plaintexts, so that a record header fits over each frame header."""
@@ -48,6 +49,8 @@ class Layer:
         self._outer_circuit = circuit
         self.depth: int = 0 if outer is None else outer.depth + 1
         self.max_plaintext: int = inner_limit(outer.max_plaintext) if outer else MAX_PLAINTEXT
+        self.hop_credit = HOP_WINDOW
+        """Bytes of this session's records that the relay before its other end may be given (not of an outermost)."""
         self._inner: dict[int, Layer] = {}
         self._extended: set[int] = set()
         self._carry = b""
@@ -196,7 +199,21 @@ class Layer:
             return
         self._received(circuit, identifier, view)
 
+    @property
+    def opened_records(self) -> int:
+        """Records opened so far."""
+        return self._opener.counter
+
     # --- sending
+
+    @property
+    def hop_room(self) -> int:
+        """Bytes that every relay on the way takes now."""
+        layer, room = self, MAX_WINDOW
+        while layer._outer is not None:
+            room = min(room, layer.hop_credit)
+            layer = layer._outer
+        return room
 
     @property
     def bulk(self) -> int:
@@ -239,6 +256,7 @@ class Layer:
         layer = self._scratch.layers[self.depth]
         FORWARD_HEADER.pack_into(layer, 0, Frame.FORWARD, self._outer_circuit)
         length = self._sealer.seal_into(plaintext, layer[FORWARD_HEADER.size :])
+        self.hop_credit -= RECORD_HEADER + length
         return self._outer._seal(layer[: FORWARD_HEADER.size + length], out)
 
 

@@ -6,7 +6,8 @@ Conversation, after the handshake (client on the left); each side may speak at a
 2. ↔ stream frames as in ``streams``; PING is answered by PONG
 3. ↔ REKEY: the sender's next record is under its next key
 4. → EXTEND(descriptor); ← EXTENDED(digests) or CLOSE(code); then ↔ FORWARD, each with one record of the next layer:
-   a session of its own, ``outer`` of which is this one
+   a session of its own, ``outer`` of which is this one; ← CREDIT for more of them, see ``streams``
+5. → DATA, PING of the circuit; ← PONG of the circuit, see ``pace``
 """
 
 import struct
@@ -17,6 +18,7 @@ from qnet.wire.channel import MAX_PLAINTEXT, MIN_PLAINTEXT
 from qnet.wire.events import (
     Broken,
     CircuitClosed,
+    CircuitWritable,
     Event,
     Extend,
     Extended,
@@ -27,13 +29,15 @@ from qnet.wire.events import (
     StreamReset,
     StreamWritable,
 )
-from qnet.wire.frames import HEADER, STREAM_HEADER, Frame, FrameError, Reset
+from qnet.wire.frames import HEADER, MAX_WINDOW, STREAM_HEADER, Frame, FrameError, Reset
 from qnet.wire.layers import Layer
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import HEADROOM, RECORD_ROOM, Scratch
-from qnet.wire.streams import Stream, Streams
+from qnet.wire.streams import CIRCUIT_BUDGET, HOP_SLACK, HOP_WINDOW, MIN_ROUND_TRIP, Stream, Streams, Window
 
 MAX_CIRCUITS = 64
+"""Circuits of one link at once."""
+MAX_CIRCUIT = (1 << 16) - 1
 REKEY_BYTES = 1 << 30
 REKEY_SECONDS = 3600.0
 PROTOCOL_VERSION = 1
@@ -61,10 +65,12 @@ class LinkSession(Layer):
         super().__init__(keys, scratch, outer, circuit)
         self._initiator = initiator
         self._circuits: dict[int, Streams] = {}
+        self._hops: dict[int, Window] = {}
+        self._budget = scratch.budget
+        self._highest = 0
         self._pending = bytearray()
         self._sealed_bytes = 0
         self._keyed_at = now
-        self._pings: dict[int, float] = {}
         self._ping_number = 0
 
     # --- receiving
@@ -86,7 +92,11 @@ class LinkSession(Layer):
     def _stream(self, circuit: int, identifier: int) -> Stream | None:
         """The stream, or None when it is gone and the frame merely late; raises ``FrameError`` if it never was."""
         streams = self._circuits.get(circuit)
-        if streams is None or not streams.was_opened(identifier):
+        if streams is None:
+            if circuit > self._highest or circuit in self._extended:
+                raise FrameError("unknown circuit")
+            return None
+        if not streams.was_opened(identifier):
             raise FrameError("unknown stream")
         return streams.get(identifier)
 
@@ -138,6 +148,8 @@ class LinkSession(Layer):
                 self._opener.rekey()
             case Frame.SETTINGS:
                 self._settings(body)
+            case Frame.CREDIT:
+                self._credit_frame(circuit, frames.parse_credit(body))
             case Frame.EXTEND | Frame.EXTENDED | Frame.CLOSE:
                 self._circuit_frame(kind, circuit, body)
             case _:
@@ -148,7 +160,12 @@ class LinkSession(Layer):
             if self._initiator or circuit in self._circuits or circuit in self._extended:
                 raise FrameError("EXTEND")
             self._check_new(circuit)
+            if self._budget.left < HOP_WINDOW:
+                self._pending += frames.close_frame(circuit, Reset.LIMIT)
+                return
             self._extended.add(circuit)
+            self._budget.used += HOP_WINDOW
+            self._hops[circuit] = Window(HOP_WINDOW, HOP_WINDOW)
             self._events.append(Extend(circuit, bytes(body)))
         elif kind == Frame.EXTENDED:
             if not self._initiator or len(body) != 2 * frames.DIGEST:
@@ -159,17 +176,31 @@ class LinkSession(Layer):
         elif self._forget(circuit):
             self._events.append(CircuitClosed(circuit, frames.parse_code(body)))
 
+    def _credit_frame(self, circuit: int, credit: int) -> None:
+        if not self._initiator or not 0 < credit <= MAX_WINDOW:
+            raise FrameError("CREDIT")
+        inner = self._inner.get(circuit)
+        if inner is not None:
+            inner.hop_credit += credit
+            if inner.hop_credit > MAX_WINDOW:
+                raise FrameError("CREDIT")
+            self._events.append(CircuitWritable(circuit))
+
     def _check_new(self, circuit: int) -> None:
-        if circuit == 0 or len(self._circuits) + len(self._extended) >= MAX_CIRCUITS:
+        """Circuits are numbered upwards and no number is used twice, so that what comes late is known as such."""
+        if circuit <= self._highest or not self.has_circuit_room():
             raise FrameError("circuit")
+        self._highest = circuit
 
     def _accept(self, circuit: int, body: frames.OpenBody, now: float) -> None:
         streams = self._circuits.get(circuit)
         if streams is None:
             if self._initiator or circuit in self._extended:
                 raise FrameError("circuit")
+            if circuit <= self._highest:
+                return  # late: this side has closed the circuit
             self._check_new(circuit)
-            streams = self._circuits[circuit] = Streams(initiator=False)
+            streams = self._circuits[circuit] = Streams(initiator=False, process=self._budget)
         stream = streams.accept(body.stream, now)
         if streams.has_room():
             self._events.append(StreamOpen(circuit, body.stream, body.host, body.port))
@@ -182,10 +213,13 @@ class LinkSession(Layer):
         if kind == Frame.PING:
             self._pending += frames.frame(Frame.PONG, circuit, bytes(body))
             return
-        sent = self._pings.pop(_ping.unpack(body)[0], None)
-        if sent is not None:
-            for streams in self._circuits.values():
-                streams.round_trip = max(streams.round_trip, now - sent)
+        streams = self._circuits.get(circuit)
+        if streams is not None:
+            if streams.pace.answered(_ping.unpack(body)[0], now):
+                self._pending += self._ping_of(circuit)
+                streams.pace.mark(self._ping_number, now)
+            if streams.held and self._room(streams) > 0:
+                self._events.append(CircuitWritable(circuit))
 
     def _settings(self, body: memoryview) -> None:
         try:
@@ -206,18 +240,31 @@ class LinkSession(Layer):
         """Say the protocol version and the largest plaintext taken."""
         self._pending += settings_frame(self.max_plaintext)
 
-    def ping(self, now: float) -> None:
-        """Measure the round trip."""
+    def ping(self) -> None:
+        """Have the other side say something."""
+        self._pending += self._ping_of(0)
+
+    def _ping_of(self, circuit: int) -> bytes:
         self._ping_number += 1
-        self._pings = {self._ping_number: now}
-        self._pending += frames.frame(Frame.PING, 0, _ping.pack(self._ping_number))
+        return frames.frame(Frame.PING, circuit, _ping.pack(self._ping_number))
+
+    def has_circuit_room(self) -> bool:
+        """Whether one more circuit may begin on this session."""
+        return len(self._circuits) + len(self._extended) < MAX_CIRCUITS and self._highest < MAX_CIRCUIT
+
+    def new_circuit(self) -> int:
+        """The number for a new circuit of this client."""
+        self._highest += 1
+        return self._highest
 
     def open_circuit(self, circuit: int) -> None:
         """A circuit that ends at the other side of this session."""
-        self._circuits[circuit] = Streams(initiator=True)
+        self._highest = max(self._highest, circuit)
+        self._circuits[circuit] = Streams(initiator=True, process=self._budget)
 
     def extend(self, circuit: int, descriptor: bytes) -> None:
         """Ask the other side to let a circuit go on to the peer of a signed descriptor."""
+        self._highest = max(self._highest, circuit)
         self._extended.add(circuit)
         self._pending += frames.frame(Frame.EXTEND, circuit, descriptor)
 
@@ -241,10 +288,23 @@ class LinkSession(Layer):
 
     def _forget(self, circuit: int) -> bool:
         known = circuit in self._circuits or circuit in self._extended
-        self._circuits.pop(circuit, None)
+        if (streams := self._circuits.pop(circuit, None)) is not None:
+            streams.close()
+        if (hop := self._hops.pop(circuit, None)) is not None:
+            self._budget.used -= hop.window
         self._inner.pop(circuit, None)
         self._extended.discard(circuit)
         return known
+
+    def close(self) -> None:
+        """The session is over: give back what was promised."""
+        for circuit in [*self._circuits, *self._extended]:
+            self._forget(circuit)
+
+    def carried(self, circuit: int) -> int:
+        """Bytes of payload so far, both ways, of a circuit that ends here."""
+        streams = self._circuits.get(circuit)
+        return 0 if streams is None else streams.carried
 
     def has_room(self, circuit: int) -> bool:
         return circuit in self._circuits and self._circuits[circuit].has_room()
@@ -283,9 +343,51 @@ class LinkSession(Layer):
                 self._pending += frames.window_frame(circuit, identifier, grant)
 
     def credit(self, circuit: int, identifier: int) -> int:
-        """Bytes that may be sent on the stream now; 0 when it is gone."""
+        """Bytes that may be sent on the stream now; 0 when it is gone. Streams of one circuit share its room."""
         stream = self._known(circuit, identifier)
-        return 0 if stream is None or stream.sent_fin else stream.send_credit
+        if stream is None or stream.sent_fin:
+            return 0
+        streams = self._circuits[circuit]
+        room = self._room(streams)
+        if room <= 0:
+            streams.held = True
+            return 0
+        return min(stream.send_credit, max(room // len(streams), self.max_plaintext - HEADROOM))
+
+    def _room(self, streams: Streams) -> int:
+        return min(streams.pace.room, self.hop_room)
+
+    def is_held(self, circuit: int) -> bool:
+        """Whether a sender of the circuit was refused for want of room; ``CircuitWritable`` tells of its end."""
+        streams = self._circuits.get(circuit)
+        return streams is not None and streams.held
+
+    def release(self, circuit: int) -> bool:
+        """Whether there is room on the circuit again for those who were refused."""
+        streams = self._circuits.get(circuit)
+        if streams is None or not streams.held or self._room(streams) <= 0:
+            return False
+        streams.held = False
+        return True
+
+    def hop_taken(self, circuit: int, count: int) -> None:
+        """``count`` bytes of records are to go on to the next hop; raises ``FrameError`` beyond the credit."""
+        hop = self._hops.get(circuit)
+        if hop is not None:
+            hop.receivable -= count
+            if hop.receivable < -HOP_SLACK:
+                raise FrameError("more forwarded than granted")
+
+    def hop_drained(self, circuit: int, count: int, now: float) -> None:
+        """The next hop's connection took ``count`` bytes."""
+        hop = self._hops.get(circuit)
+        if hop is None:
+            return
+        room = min(CIRCUIT_BUDGET - hop.window, self._budget.left)
+        grant, wider = hop.consumed(count, now, MIN_ROUND_TRIP, room)
+        self._budget.used += wider
+        if grant:
+            self._pending += frames.credit_frame(circuit, grant)
 
     def is_finished(self, circuit: int, identifier: int) -> bool:
         """Whether nothing more goes either way on the stream."""
@@ -331,7 +433,10 @@ class LinkSession(Layer):
         stream = self._known(circuit, identifier)
         if stream is None or count > stream.send_credit:
             raise ValueError("more than the credit")
+        streams = self._circuits[circuit]
         stream.send_credit -= count
+        streams.carried += count
+        marking = streams.pace.sent(count)
         self._count(count, now)
         payload, out = self._scratch.payload, self._scratch.sealed
         seal, pack, most = self._seal, STREAM_HEADER.pack_into, self.max_plaintext - HEADROOM
@@ -341,12 +446,16 @@ class LinkSession(Layer):
             pack(payload, start - HEADROOM, Frame.DATA, circuit, stop - start + frames.STREAM_ID, identifier)
             size += seal(payload[start - HEADROOM : stop], out[size:])
             start = stop
+        if marking:
+            # In the same write as the data: a PING by itself would cost as much as they do.
+            size += seal(memoryview(self._ping_of(circuit)), out[size:])
+            streams.pace.mark(self._ping_number, now)
         return out[:size]
 
     def _count(self, count: int, now: float) -> None:
         self._sealed_bytes += count
         if self._sealed_bytes >= REKEY_BYTES and not self._pending:
-            self.ping(now)  # something to flush: the key changes with the next flush
+            self.ping()  # something to flush: the key changes with the next flush
 
 
 def settings_frame(max_plaintext: int = MAX_PLAINTEXT) -> bytes:

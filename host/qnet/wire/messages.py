@@ -257,7 +257,9 @@ class Status(msgspec.Struct, kw_only=True, frozen=True):
     """The helper's state; in unix seconds, ``since`` is when it entered ``state``, ``started`` when it began.
 
     ``online``: peers that the present route goes through, all of them proven. ``rates`` are of all content that passes
-    here, an exit's for others included. ``pac_hash`` and ``rules_generation`` name what is in force now.
+    here, an exit's for others included. ``pac_hash`` and ``rules_generation`` name what is in force now. ``routes``:
+    every circuit's hops, of which ``hops`` is the first: that of new streams. ``warning``: what works, but not as it
+    should.
     """
 
     state: State
@@ -278,6 +280,8 @@ class Status(msgspec.Struct, kw_only=True, frozen=True):
     exit: ExitCounts | None = None
     pac_hash: str = ""
     rules_generation: int = 0
+    routes: list[list[Hop]] = []
+    warning: ErrorInfo | None = None
 
 
 class HelloInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -330,7 +334,7 @@ class RulesPage(msgspec.Struct, kw_only=True, frozen=True):
 class VerdictInfo(msgspec.Struct, kw_only=True, frozen=True):
     """What happens to ``host``:``port``: the rule that decided and its place, or no rule where the default did.
 
-    ``unmet``: the tunnel is not as the rule wants it at the moment, so the request would be refused.
+    ``unmet``: the known peers do not make the route that the rule wants, so the request would be refused.
     """
 
     host: str

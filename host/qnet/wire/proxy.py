@@ -62,6 +62,12 @@ FAILURES = {
     FailureReason.NO_TUNNEL: Failure(
         Reply.NETWORK_UNREACHABLE, HTTPStatus.SERVICE_UNAVAILABLE, Place.MESH, "there is no tunnel at the moment"
     ),
+    FailureReason.NO_ROUTE: Failure(
+        Reply.NETWORK_UNREACHABLE,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        Place.MESH,
+        "no known peers make the route that your rule for this site asks for",
+    ),
     FailureReason.LIMIT: Failure(
         Reply.GENERAL_FAILURE,
         HTTPStatus.SERVICE_UNAVAILABLE,

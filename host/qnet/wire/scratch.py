@@ -2,6 +2,7 @@
 
 from qnet.wire.channel import MAX_PLAINTEXT, RECORD_HEADER, TAG
 from qnet.wire.frames import MAX_DATA, STREAM_HEADER
+from qnet.wire.streams import Budget
 
 HEADROOM = STREAM_HEADER.size
 """Bytes before a payload in which its frame's header is written."""
@@ -22,10 +23,11 @@ def _buffer(size: int) -> memoryview:
 class Scratch:
     """``wire``: received records; ``plain``: a buffer per layer, opened; ``payload``, ``layers``, ``sealed``: to send.
 
-    ``owners``: who writes into each buffer of ``plain`` at the moment.
+    ``owners``: who writes into each buffer of ``plain`` at the moment. ``budget``: what all links may keep besides.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
         self.wire = _buffer(BULK + 2 * RECORD_ROOM)
         self.payload = _buffer(HEADROOM + BULK)
         self.layers = [_buffer(RECORD_ROOM) for _ in range(MAX_HOPS)]

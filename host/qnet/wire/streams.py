@@ -7,13 +7,21 @@ Conversation about one stream, client on the left:
 3. ↔ DATA within the credit; each side answers consumed bytes with WINDOW(credit)
 4. ↔ FIN each way once; after both the stream is gone. RESET(code) ends it at once.
 
+And about a circuit that goes on (client – relay):
+
+1. → EXTEND; ← EXTENDED: the client now holds ``HOP_WINDOW`` of credit for records to be forwarded
+2. → FORWARD, counted as the record that the relay sends on; ← CREDIT(credit) as the next hop's connection takes them.
+   Control frames are not kept back for want of it: the account may be overdrawn by ``HOP_SLACK``, no more.
+
 Only credit stops a sender. The receiver grants what its sink has taken, and widens the window while the sender uses
-half of it within two round trips, as far as the circuit's budget allows: Σ windows ≤ budget, floor = initial window.
+half of it within two round trips, as far as the circuit's and the process's budgets allow; a window that is used up
+slowly gives back half. Σ windows ≤ circuit's budget, Σ over all circuits ≤ process's budget, floor = initial window.
 """
 
 from dataclasses import dataclass, field
 
 from qnet.wire.frames import MAX_WINDOW, FrameError
+from qnet.wire.pace import Pace
 
 INITIAL_WINDOW = 64 * 1024
 CIRCUIT_BUDGET = 16 * 1024 * 1024
@@ -24,16 +32,61 @@ MIN_ROUND_TRIP = 0.05
 """Seconds: a window used up faster than this is widened even where the path is shorter."""
 
 
-@dataclass(slots=True)
-class Stream:
-    """One stream's account at one end; sizes in bytes."""
+SLOW_SECONDS = 1.0
+"""A window of which half lasts longer than this is wider than it needs to be."""
 
-    id: int
-    send_credit: int = INITIAL_WINDOW
+HOP_WINDOW = 256 * 1024
+HOP_SLACK = 128 * 1024
+
+
+@dataclass(slots=True)
+class Budget:
+    """What all windows of a process may promise together, in bytes."""
+
+    total: int = 256 * 1024 * 1024
+    used: int = 0
+
+    @property
+    def left(self) -> int:
+        return self.total - self.used
+
+
+@dataclass(slots=True)
+class Window:
+    """What one receiver has promised to take; sizes in bytes."""
+
     window: int = INITIAL_WINDOW
     receivable: int = INITIAL_WINDOW
     unacknowledged: int = 0
     granted_at: float = 0.0
+
+    def consumed(self, count: int, now: float, round_trip: float, room: int) -> tuple[int, int]:
+        """``count`` bytes are out of the way; gives the credit to grant now (0: later) and by how much it is wider.
+
+        ``room``: by how much it may become wider.
+        """
+        self.unacknowledged += count
+        if self.unacknowledged * 2 < self.window:
+            return 0, 0
+        lasted, wider = now - self.granted_at, 0
+        if lasted < 2 * round_trip and self.window <= room and self.window * 2 <= MAX_WINDOW:
+            wider = self.window
+        elif lasted > SLOW_SECONDS and self.window >= 2 * INITIAL_WINDOW:
+            wider = -min(self.window // 2, self.unacknowledged)
+        grant = self.unacknowledged + wider
+        self.window += wider
+        self.receivable += grant
+        self.unacknowledged = 0
+        self.granted_at = now
+        return grant, wider
+
+
+@dataclass(slots=True)
+class Stream(Window):
+    """One stream's account at one end; sizes in bytes."""
+
+    id: int = 0
+    send_credit: int = INITIAL_WINDOW
     sent_fin: bool = False
     received_fin: bool = False
 
@@ -48,7 +101,12 @@ class Streams:
 
     initiator: bool
     budget: int = CIRCUIT_BUDGET
-    round_trip: float = MIN_ROUND_TRIP
+    process: Budget = field(default_factory=Budget)
+    carried: int = 0
+    """Bytes of payload so far, both ways."""
+    pace: Pace = field(default_factory=Pace)
+    held: bool = False
+    """Whether somebody was refused for want of room on the circuit."""
     _streams: dict[int, Stream] = field(default_factory=dict)
     _next: int = 1
     _windows: int = 0
@@ -60,7 +118,12 @@ class Streams:
         return self._streams.get(stream)
 
     def has_room(self) -> bool:
-        return len(self._streams) < MAX_STREAMS
+        return len(self._streams) < MAX_STREAMS and self.process.left >= INITIAL_WINDOW
+
+    def close(self) -> None:
+        """The circuit is gone: give back what was promised."""
+        for identifier in list(self._streams):
+            self.remove(identifier)
 
     def open(self, now: float) -> Stream:
         """A new stream of this end, numbered upwards."""
@@ -82,30 +145,27 @@ class Streams:
     def remove(self, identifier: int) -> None:
         stream = self._streams.pop(identifier, None)
         if stream is not None:
-            self._windows -= stream.window
+            self._promise(-stream.window)
 
     def received(self, stream: Stream, count: int) -> None:
         """Account for ``count`` bytes of DATA; raises ``FrameError`` beyond the granted credit or after FIN."""
         if count > stream.receivable or stream.received_fin:
             raise FrameError("more data than granted")
         stream.receivable -= count
+        self.carried += count
 
     def consumed(self, stream: Stream, count: int, now: float) -> int:
         """The sink took ``count`` bytes; gives the credit to grant now, 0 for later."""
-        stream.unacknowledged += count
-        if stream.unacknowledged * 2 < stream.window or stream.received_fin:
+        if stream.received_fin:
             return 0
-        grant = stream.unacknowledged
-        quick = now - stream.granted_at < 2 * self.round_trip
-        room = self.budget - self._windows
-        if quick and stream.window <= room and stream.window * 2 <= MAX_WINDOW:
-            grant += stream.window
-            self._windows += stream.window
-            stream.window *= 2
-        stream.receivable += grant
-        stream.unacknowledged = 0
-        stream.granted_at = now
+        room = min(self.budget - self._windows, self.process.left)
+        grant, wider = stream.consumed(count, now, max(self.pace.round_trip, MIN_ROUND_TRIP), room)
+        self._promise(wider)
         return grant
+
+    def _promise(self, count: int) -> None:
+        self._windows += count
+        self.process.used += count
 
     def granted(self, stream: Stream, credit: int) -> None:
         """The other end grants ``credit``; raises ``FrameError`` when it would exceed the largest window."""
@@ -114,7 +174,7 @@ class Streams:
             raise FrameError("window")
 
     def _add(self, identifier: int, now: float) -> Stream:
-        stream = Stream(identifier, granted_at=now)
+        stream = Stream(id=identifier, granted_at=now)
         self._streams[identifier] = stream
-        self._windows += stream.window
+        self._promise(stream.window)
         return stream
