@@ -91,13 +91,13 @@ class Circuits:
     # --- use
 
     def fit(self, wish: Wish, now: float) -> Route | None:
-        """A route for a new stream: the youngest that is fresh, else the youngest."""
+        """A route for a new stream: the oldest that is fresh, so that a spare stays one, else the youngest."""
         usable = [route for route in self.routes if wish.is_met_by(route.path) and route.circuit.has_room()]
         own = [route for route in usable if route.wish == wish]
         if not wish.country:
             usable = own  # a rule's country must not decide where everything else goes
         fresh = [route for route in usable if route.is_fresh(now)]
-        return next(iter(fresh or usable), None)
+        return next(iter(fresh[::-1] or usable), None)
 
     def open(self, route: Route, host: str, port: int) -> StreamSocket:
         """A stream to ``host``:``port``, not opened yet."""
