@@ -336,11 +336,20 @@ class LinkSession(Layer):
 
     def consumed(self, circuit: int, identifier: int, count: int, now: float) -> None:
         """The sink took ``count`` bytes of the stream."""
-        stream = self._known(circuit, identifier)
-        if stream is not None:
-            grant = self._circuits[circuit].consumed(stream, count, now)
-            if grant:
-                self._pending += frames.window_frame(circuit, identifier, grant)
+        streams = self._circuits.get(circuit)
+        if streams is None:
+            return
+        stream = streams.get(identifier)
+        if stream is None:
+            streams.left(identifier, count)
+        elif grant := streams.consumed(stream, count, now):
+            self._pending += frames.window_frame(circuit, identifier, grant)
+
+    def gone(self, circuit: int, identifier: int) -> None:
+        """The stream's sink is no more, and with it what it had not taken."""
+        streams = self._circuits.get(circuit)
+        if streams is not None:  # one without streams is false
+            streams.gone(identifier)
 
     def credit(self, circuit: int, identifier: int) -> int:
         """Bytes that may be sent on the stream now; 0 when it is gone. Streams of one circuit share its room."""
@@ -399,7 +408,7 @@ class LinkSession(Layer):
 
     def _drop_finished(self, circuit: int, stream: Stream) -> None:
         if stream.finished:
-            self._circuits[circuit].remove(stream.id)
+            self._circuits[circuit].finish(stream)
 
     # --- sending
 
