@@ -180,10 +180,11 @@ class Circuits:
         two routes that meet it stay, one in use and one to spare.
         """
         kept = 0
+        replaced = any(route.wish == keep and route.is_fresh(now) for route in self.routes)
         for route in list(self.routes):
             if route.circuit.streams:
                 route.used_at = now
-            elif route.is_fresh(now) and route.wish == keep and kept < 2:
+            elif route.wish == keep and kept < 2 and (route.is_fresh(now) or not replaced):
                 kept += 1
             elif not route.is_fresh(now) or now - route.used_at >= idle:
                 self.close(route)
