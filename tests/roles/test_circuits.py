@@ -125,6 +125,16 @@ async def test_an_idle_route_that_has_served_long_enough_stays_until_there_is_an
         assert (view.state, view.attempts, len(view.routes)) == (State.CONNECTED, 0, 1)
 
 
+async def test_a_release_while_a_spare_is_built_ends_everything_at_once(decoy: int) -> None:
+    async with routes(decoy, exits=("NL", "NL"), relays=3) as made:
+        await made.connected()
+        await until(lambda: made.tunnel._is_preparing())
+        made.tunnel.release("browser")
+        assert made.tunnel.view().state is State.OFFLINE and names(made) == []
+        for each in (*made.relays, *made.exits):
+            await until(lambda each=each: all(gone(one.client) for one in each.made))
+
+
 async def test_a_gibibyte_is_enough_for_one_circuit(decoy: int) -> None:
     async with routes(decoy, exits=("NL",), relays=2) as made:
         await works(await made.open())
