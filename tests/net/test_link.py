@@ -372,3 +372,33 @@ async def test_nothing_is_left_of_two_hundred_streams() -> None:
         assert not pair.exit._tasks
         for session in (pair.client.session, pair.peer.session):
             assert len(session._circuits[CIRCUIT]) == 0 and session._circuits[CIRCUIT]._windows == 0
+
+
+async def test_what_a_finished_stream_has_not_handed_over_counts_until_it_is_gone() -> None:
+    async with site(silent) as port, link_pair(policy(port)) as pair:
+        budget = pair.peer.session._budget
+        (_, writer), stream = await pair.application(port)
+        stream_window = 16 * INITIAL_WINDOW
+        for session in (pair.client.session, pair.peer.session):
+            for _ in range(100):
+                if CIRCUIT in session._circuits:
+                    break
+                await asyncio.sleep(0.01)
+        await until(lambda: pair.peer.session._known(CIRCUIT, stream.stream))
+        at_peer = pair.peer.session._known(CIRCUIT, stream.stream)
+        at_client = pair.client.session._known(CIRCUIT, stream.stream)
+        assert at_peer is not None and at_client is not None
+        at_peer.receivable = at_peer.window = at_client.send_credit = stream_window
+        pair.peer.session._circuits[CIRCUIT]._promise(stream_window - INITIAL_WINDOW)
+        socket = pair.peer._sockets[CIRCUIT, stream.stream]
+        await until(lambda: socket._transport)
+        pair.peer.session.consumed = lambda *given: None  # type: ignore[method-assign]
+        writer.write(bytes(100_000))
+        writer.write_eof()
+        await until(lambda: at_peer.received_fin)
+        pair.peer.fin(socket)
+        assert pair.peer.session.is_finished(CIRCUIT, stream.stream)
+        assert budget.used == 100_000, "received, and by the account not handed over"
+        socket._transport.abort()  # type: ignore[union-attr]
+        await until(lambda: budget.used == 0)
+        writer.transport.abort()

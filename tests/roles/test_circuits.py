@@ -108,6 +108,33 @@ async def test_new_streams_move_to_a_new_circuit_in_time_and_old_ones_end_where_
         assert made.tunnel.view().state is State.CONNECTED and open_links(made) == 1
 
 
+async def test_an_idle_route_that_has_served_long_enough_stays_until_there_is_another(
+    decoy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tunnel_module, "IDLE_SECONDS", 0.6)
+    async with routes(decoy, exits=("NL",), relays=2) as made:
+        await made.connected()
+        first, known = made.tunnel._circuits.routes[0], list(made.known)
+        made.known.clear()
+        first.made_at -= circuits_module.ROTATE_SECONDS
+        await asyncio.sleep(1)
+        assert made.tunnel.view().state is State.CONNECTED and not first.circuit.closed
+        made.known.extend(known)
+        await until(lambda: first.circuit.closed)
+        view = made.tunnel.view()
+        assert (view.state, view.attempts, len(view.routes)) == (State.CONNECTED, 0, 1)
+
+
+async def test_a_release_while_a_spare_is_built_ends_everything_at_once(decoy: int) -> None:
+    async with routes(decoy, exits=("NL", "NL"), relays=3) as made:
+        await made.connected()
+        await until(lambda: made.tunnel._is_preparing())
+        made.tunnel.release("browser")
+        assert made.tunnel.view().state is State.OFFLINE and names(made) == []
+        for each in (*made.relays, *made.exits):
+            await until(lambda each=each: all(gone(one.client) for one in each.made))
+
+
 async def test_a_gibibyte_is_enough_for_one_circuit(decoy: int) -> None:
     async with routes(decoy, exits=("NL",), relays=2) as made:
         await works(await made.open())

@@ -115,6 +115,11 @@ class Chain:
         return wire
 
 
+def payload(events: list[Event], stream: int) -> bytes:
+    assert all(isinstance(event, StreamData) and event.stream == stream for event in events)
+    return b"".join(bytes(event.data) for event in events if isinstance(event, StreamData))
+
+
 @pytest.mark.parametrize("hops", [1, 2, 3])
 def test_a_conversation(hops: int) -> None:
     chain = Chain(hops)
@@ -123,8 +128,8 @@ def test_a_conversation(hops: int) -> None:
     chain.exit.opened(CIRCUIT, stream)
     assert chain.down(chain.exit.flush(0.0)) == [StreamOpened(CIRCUIT, stream)]
     question, answer = os.urandom(INITIAL_WINDOW), os.urandom(INITIAL_WINDOW)
-    assert chain.up(chain.data(chain.inner, stream, question)) == [StreamData(CIRCUIT, stream, question)]
-    assert chain.down(chain.data(chain.exit, stream, answer)) == [StreamData(CIRCUIT, stream, answer)]
+    assert payload(chain.up(chain.data(chain.inner, stream, question)), stream) == question
+    assert payload(chain.down(chain.data(chain.exit, stream, answer)), stream) == answer
     chain.exit.fin(CIRCUIT, stream)
     assert chain.down(chain.exit.flush(0.0)) == [StreamFin(CIRCUIT, stream)]
 
@@ -291,3 +296,29 @@ def test_a_circuit_has_one_use(twice: str) -> None:
         client.extend(9, b"d")
         client.extend(9, b"d")
     assert isinstance(put(relay, client.flush(0.0))[-1], Broken)
+
+
+@pytest.mark.parametrize("hops", [2, 3])
+def test_a_relay_sees_at_most_eight_sizes(hops: int) -> None:
+    chain = Chain(hops)
+    stream = chain.inner.open(CIRCUIT, "site.test", 80, 0.0)
+    chain.up(chain.inner.flush(0.0))
+    session = chain.inner._known(CIRCUIT, stream)
+    assert session is not None
+    start = len(chain.seen[-1])
+    for size in (1, 2, 50, 51, 55, 56, 300, 1000, 3000, 5000, 9000, 15_000, 16_329, 40_000):
+        session.send_credit = INITIAL_WINDOW
+        at_exit = chain.exit._known(CIRCUIT, stream)
+        assert at_exit is not None
+        at_exit.receivable = INITIAL_WINDOW
+        content = os.urandom(size)
+        told = chain.up(chain.data(chain.inner, stream, content))
+        assert b"".join(bytes(event.data) for event in told if isinstance(event, StreamData)) == content
+        chain.inner.ping()
+        chain.up(chain.inner.flush(0.0))
+    seen, sizes = chain.seen[-1][start:], set()
+    while seen:
+        size = int.from_bytes(seen[3:5], "big")
+        sizes.add(size)
+        seen = seen[5 + size :]
+    assert 4 < len(sizes) <= 8

@@ -250,6 +250,7 @@ class Channel:
 
     def forget(self, socket: StreamSocket) -> None:
         self._sockets.pop((socket.circuit, socket.stream), None)
+        self.session.gone(socket.circuit, socket.stream)
 
     def drop(self, socket: StreamSocket, code: Reset) -> None:
         """End a stream from this side."""

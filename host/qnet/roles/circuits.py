@@ -91,13 +91,13 @@ class Circuits:
     # --- use
 
     def fit(self, wish: Wish, now: float) -> Route | None:
-        """A route for a new stream: the youngest that is fresh, else the youngest."""
+        """A route for a new stream: the oldest that is fresh, so that a spare stays one, else the youngest."""
         usable = [route for route in self.routes if wish.is_met_by(route.path) and route.circuit.has_room()]
         own = [route for route in usable if route.wish == wish]
         if not wish.country:
             usable = own  # a rule's country must not decide where everything else goes
         fresh = [route for route in usable if route.is_fresh(now)]
-        return next(iter(fresh or usable), None)
+        return next(iter(fresh[::-1] or usable), None)
 
     def open(self, route: Route, host: str, port: int) -> StreamSocket:
         """A stream to ``host``:``port``, not opened yet."""
@@ -180,10 +180,11 @@ class Circuits:
         two routes that meet it stay, one in use and one to spare.
         """
         kept = 0
+        replaced = any(route.wish == keep and route.is_fresh(now) for route in self.routes)
         for route in list(self.routes):
             if route.circuit.streams:
                 route.used_at = now
-            elif route.is_fresh(now) and route.wish == keep and kept < 2:
+            elif route.wish == keep and kept < 2 and (route.is_fresh(now) or not replaced):
                 kept += 1
             elif not route.is_fresh(now) or now - route.used_at >= idle:
                 self.close(route)

@@ -139,6 +139,9 @@ class Tunnel:
         """``holder`` needs it no more."""
         if holder in self._leases:
             self._leases.discard(holder)
+            if not self._leases and self._next is not None:
+                self._next.cancel()
+                self._next = None
             if not self._wanted():
                 self._circuits.close_unused()
                 self._wake.set()

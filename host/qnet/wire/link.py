@@ -41,6 +41,8 @@ MAX_CIRCUIT = (1 << 16) - 1
 REKEY_BYTES = 1 << 30
 REKEY_SECONDS = 3600.0
 PROTOCOL_VERSION = 1
+SIZES = (64, 256, 1024, 2048, 4096, 8192, 12288)
+"""Of the plaintexts of inner sessions, in bytes; the eighth is the largest there is."""
 _MIN_LIMIT = 1024
 _ping = struct.Struct(">Q")
 
@@ -336,11 +338,20 @@ class LinkSession(Layer):
 
     def consumed(self, circuit: int, identifier: int, count: int, now: float) -> None:
         """The sink took ``count`` bytes of the stream."""
-        stream = self._known(circuit, identifier)
-        if stream is not None:
-            grant = self._circuits[circuit].consumed(stream, count, now)
-            if grant:
-                self._pending += frames.window_frame(circuit, identifier, grant)
+        streams = self._circuits.get(circuit)
+        if streams is None:
+            return
+        stream = streams.get(identifier)
+        if stream is None:
+            streams.left(identifier, count)
+        elif grant := streams.consumed(stream, count, now):
+            self._pending += frames.window_frame(circuit, identifier, grant)
+
+    def gone(self, circuit: int, identifier: int) -> None:
+        """The stream's sink is no more, and with it what it had not taken."""
+        streams = self._circuits.get(circuit)
+        if streams is not None:  # one without streams is false
+            streams.gone(identifier)
 
     def credit(self, circuit: int, identifier: int) -> int:
         """Bytes that may be sent on the stream now; 0 when it is gone. Streams of one circuit share its room."""
@@ -399,7 +410,7 @@ class LinkSession(Layer):
 
     def _drop_finished(self, circuit: int, stream: Stream) -> None:
         if stream.finished:
-            self._circuits[circuit].remove(stream.id)
+            self._circuits[circuit].finish(stream)
 
     # --- sending
 
@@ -419,7 +430,7 @@ class LinkSession(Layer):
         out = memoryview(bytearray(RECORD_ROOM))
         records = bytearray()
         for plain in frames.pack(pending, self.max_plaintext):
-            records += out[: self._seal(memoryview(plain.ljust(MIN_PLAINTEXT, b"\0")), out)]
+            records += out[: self._seal(memoryview(plain.ljust(self._padded(len(plain)), b"\0")), out)]
         if rekey:
             self._sealer.rekey()
             self._sealed_bytes, self._keyed_at = 0, now
@@ -444,13 +455,27 @@ class LinkSession(Layer):
         while start < end:
             stop = min(start + most, end)
             pack(payload, start - HEADROOM, Frame.DATA, circuit, stop - start + frames.STREAM_ID, identifier)
-            size += seal(payload[start - HEADROOM : stop], out[size:])
+            full = start - HEADROOM + self._padded(stop - start + HEADROOM)
+            if full > stop:
+                payload[stop:full] = bytes(full - stop)
+            size += seal(payload[start - HEADROOM : full], out[size:])
             start = stop
         if marking:
             # In the same write as the data: a PING by itself would cost as much as they do.
-            size += seal(memoryview(self._ping_of(circuit)), out[size:])
+            ping = self._ping_of(circuit)
+            size += seal(memoryview(ping.ljust(self._padded(len(ping)), b"\0")), out[size:])
             streams.pace.mark(self._ping_number, now)
         return out[:size]
+
+    def _padded(self, size: int) -> int:
+        """How long a plaintext of ``size`` bytes is made with PADDING.
+
+        A relay sees the sizes of what it forwards: behind one there are eight. At one hop the outer record is the
+        innermost, and what an observer sees of it is the cover's business.
+        """
+        if self.max_plaintext == MAX_PLAINTEXT:
+            return max(size, MIN_PLAINTEXT)
+        return next((each for each in SIZES if size <= each < self.max_plaintext), self.max_plaintext)
 
     def _count(self, count: int, now: float) -> None:
         self._sealed_bytes += count

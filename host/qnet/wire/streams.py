@@ -108,6 +108,7 @@ class Streams:
     held: bool = False
     """Whether somebody was refused for want of room on the circuit."""
     _streams: dict[int, Stream] = field(default_factory=dict)
+    _leaving: dict[int, int] = field(default_factory=dict)
     _next: int = 1
     _windows: int = 0
 
@@ -124,6 +125,8 @@ class Streams:
         """The circuit is gone: give back what was promised."""
         for identifier in list(self._streams):
             self.remove(identifier)
+        for identifier in list(self._leaving):
+            self.gone(identifier)
 
     def open(self, now: float) -> Stream:
         """A new stream of this end, numbered upwards."""
@@ -143,9 +146,29 @@ class Streams:
         return identifier < self._next
 
     def remove(self, identifier: int) -> None:
+        """The stream is cut off; what its sink has not taken is dropped."""
         stream = self._streams.pop(identifier, None)
         if stream is not None:
             self._promise(-stream.window)
+
+    def finish(self, stream: Stream) -> None:
+        """Nothing more goes either way; what its sink has not taken yet counts until it has, or is ``gone``."""
+        left = stream.window - stream.receivable - stream.unacknowledged
+        self.remove(stream.id)
+        if left > 0:
+            self._leaving[stream.id] = left
+            self._promise(left)
+
+    def left(self, identifier: int, count: int) -> None:
+        """The sink of a finished stream took ``count`` bytes."""
+        if identifier in self._leaving:
+            count = min(count, self._leaving[identifier])
+            self._leaving[identifier] -= count
+            self._promise(-count)
+
+    def gone(self, identifier: int) -> None:
+        """The sink of a finished stream is no more."""
+        self._promise(-self._leaving.pop(identifier, 0))
 
     def received(self, stream: Stream, count: int) -> None:
         """Account for ``count`` bytes of DATA; raises ``FrameError`` beyond the granted credit or after FIN."""
@@ -157,6 +180,7 @@ class Streams:
     def consumed(self, stream: Stream, count: int, now: float) -> int:
         """The sink took ``count`` bytes; gives the credit to grant now, 0 for later."""
         if stream.received_fin:
+            stream.unacknowledged += count
             return 0
         room = min(self.budget - self._windows, self.process.left)
         grant, wider = stream.consumed(count, now, max(self.pace.round_trip, MIN_ROUND_TRIP), room)
