@@ -249,8 +249,7 @@ async def test_a_client_that_overruns_its_hop_credit_loses_the_circuit(
         assert stuck is not None
         stuck._transport.pause_reading()
         session = circuit.channel.session
-        streams = session._circuits[circuit.number]
-        streams.pace.window = session._known(circuit.number, stream.stream).send_credit = 1 << 40  # type: ignore[union-attr]
+        session._known(circuit.number, stream.stream).send_credit = 1 << 40  # type: ignore[union-attr]
         _, writer = await attach(stream)
         writer.write(bytes(40_000_000))
         await until(lambda: circuit.closed)

@@ -4,13 +4,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from importlib import resources
-from itertools import pairwise
 from pathlib import Path
 
 from qnet.app.trust import load_roots
 from qnet.net.channel import Channel
-from qnet.net.circuit import extend
-from qnet.net.client_link import Disguise, connect, peer_keys
+from qnet.net.circuit import Circuit
+from qnet.net.client_link import Disguise, connect, peer_keys, places
 from qnet.net.link import Link
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.descriptor import Descriptor, verify
@@ -43,11 +42,10 @@ async def _cold(peers: Sequence[Descriptor], disguise: Disguise, count: int) -> 
     scratch, took = Scratch(), []
     for _ in range(count):
         began = time.perf_counter()
-        host, _, port = peers[0].addresses[0].rpartition(":")
-        link = await connect((host, int(port)), peer_keys(peers[0]), disguise, scratch, _Client())
-        channel = link.channel
-        for _, peer in pairwise(peers):
-            channel = await extend(channel, peer.signed, peer_keys(peer))
+        link = await connect(places(peers[0]), peer_keys(peers[0]), disguise, scratch, _Client())
+        circuit = Circuit(link)
+        for peer in peers[1:]:
+            await circuit.extend(peer.signed, peer_keys(peer))
         took.append((time.perf_counter() - began) * 1000)
         link.close("measured")
         await asyncio.sleep(0.02)

@@ -16,7 +16,7 @@ WAITING_SECONDS = 4.0
 ANSWER_SECONDS = 8.0
 _LOOK_SECONDS = 1.5
 
-NOT_SENT = 128 * 1024
+NOT_SENT = 32 * 1024
 """Bytes that the kernel keeps unsent on one connection: what waits behind them can still be put in order."""
 _USER_TIMEOUT_MS = 15_000
 

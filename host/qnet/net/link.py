@@ -20,7 +20,12 @@ from qnet.wire.link import LinkSession
 from qnet.wire.scratch import BULK, Scratch
 
 LINK_WRITE_HIGH = 512 * 1024
-"""Bytes waiting for the network beyond which streams' sockets are not read."""
+LINK_WRITE_LEAST = 32 * 1024
+QUEUE_SECONDS = 0.004
+"""Streams' sockets are not read while more waits for the network than leaves in this time, within the two bounds.
+
+Whatever waits here waits in front of everything that comes later: a page's few bytes behind a download's many.
+"""
 
 CONTROL_LIMIT = 4 * 1024 * 1024
 """Bytes waiting beyond which the link is given up: its other side does not read, and only control frames still go."""
@@ -53,6 +58,8 @@ class Link(asyncio.BufferedProtocol):
         self._channels = [self.channel]
         self._past_up = self._past_down = 0
         self._transport = transport
+        self._high = LINK_WRITE_HIGH
+        self._paused_at, self._paused_with = 0.0, 0
         transport.set_write_buffer_limits(high=LINK_WRITE_HIGH)
         tune(transport)
         self.alive = Alive(self.loop, self.channel.ping, lambda: self._lose("no answer"))
@@ -124,13 +131,30 @@ class Link(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.paused = True
+        self._paused_at, self._paused_with = self.loop.time(), self._transport.get_write_buffer_size()
         for channel in list(self._channels):
             channel.pause()
 
     def resume_writing(self) -> None:
         self.paused = False
+        self._fit()
         for channel in list(self._channels):
             channel.resume()
+
+    def _fit(self) -> None:
+        """Let as much wait as leaves in ``QUEUE_SECONDS``, by how quickly it left just now."""
+        left = self._paused_with - self._transport.get_write_buffer_size()
+        rate = left / max(self.loop.time() - self._paused_at, 1e-6)
+        wanted = min(max(int(rate * QUEUE_SECONDS), LINK_WRITE_LEAST), LINK_WRITE_HIGH)
+        if not self._high // 2 < wanted < self._high * 2:
+            self._high = wanted
+            self._transport.set_write_buffer_limits(high=wanted)
+
+    @property
+    def room(self) -> int | None:
+        """Bytes that may still be read for the network; ``None`` while nothing waits."""
+        waiting = self._transport.get_write_buffer_size()
+        return self._high - waiting if waiting else None
 
     # --- towards the network
 

@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, cast
 
 from qnet.net import endings
-from qnet.wire.frames import Reset
+from qnet.wire.frames import MAX_DATA, Reset
 from qnet.wire.scratch import BULK, HEADROOM
 
 if TYPE_CHECKING:
@@ -71,6 +71,10 @@ class StreamSocket(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         room = BULK if self._limit == 0 else min(max(self._sendable(), 1), self._channel.session.bulk)
+        left = self._channel.link.room
+        if left is not None:
+            # Something waits already: each stream gets its share of what may still come, at least a record.
+            room = min(room, max(MAX_DATA, left // max(1, self._channel.streams)))
         return self._channel.scratch.payload[HEADROOM : HEADROOM + room]
 
     def buffer_updated(self, nbytes: int) -> None:

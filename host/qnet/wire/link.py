@@ -7,7 +7,7 @@ Conversation, after the handshake (client on the left); each side may speak at a
 3. ↔ REKEY: the sender's next record is under its next key
 4. → EXTEND(descriptor); ← EXTENDED(digests) or CLOSE(code); then ↔ FORWARD, each with one record of the next layer:
    a session of its own, ``outer`` of which is this one; ← CREDIT for more of them, see ``streams``
-5. → DATA, PING of the circuit; ← PONG of the circuit, see ``pace``
+5. → WINDOW, PING of the circuit; ← PONG of the circuit: the round trip, by which windows grow
 """
 
 import struct
@@ -179,12 +179,13 @@ class LinkSession(Layer):
             self._events.append(CircuitClosed(circuit, frames.parse_code(body)))
 
     def _credit_frame(self, circuit: int, credit: int) -> None:
-        if not self._initiator or not 0 < credit <= MAX_WINDOW:
+        most = MAX_WINDOW + HOP_SLACK  # what control frames overdrew comes back with the rest
+        if not self._initiator or not 0 < credit <= most:
             raise FrameError("CREDIT")
         inner = self._inner.get(circuit)
         if inner is not None:
             inner.hop_credit += credit
-            if inner.hop_credit > MAX_WINDOW:
+            if inner.hop_credit > most:
                 raise FrameError("CREDIT")
             self._events.append(CircuitWritable(circuit))
 
@@ -217,11 +218,7 @@ class LinkSession(Layer):
             return
         streams = self._circuits.get(circuit)
         if streams is not None:
-            if streams.pace.answered(_ping.unpack(body)[0], now):
-                self._pending += self._ping_of(circuit)
-                streams.pace.mark(self._ping_number, now)
-            if streams.held and self._room(streams) > 0:
-                self._events.append(CircuitWritable(circuit))
+            streams.answered(_ping.unpack(body)[0], now)
 
     def _settings(self, body: memoryview) -> None:
         try:
@@ -346,6 +343,9 @@ class LinkSession(Layer):
             streams.left(identifier, count)
         elif grant := streams.consumed(stream, count, now):
             self._pending += frames.window_frame(circuit, identifier, grant)
+            if streams.probes(now):
+                self._pending += self._ping_of(circuit)
+                streams.probed = self._ping_number, now
 
     def gone(self, circuit: int, identifier: int) -> None:
         """The stream's sink is no more, and with it what it had not taken."""
@@ -359,14 +359,11 @@ class LinkSession(Layer):
         if stream is None or stream.sent_fin:
             return 0
         streams = self._circuits[circuit]
-        room = self._room(streams)
+        room = self.hop_room
         if room <= 0:
             streams.held = True
             return 0
         return min(stream.send_credit, max(room // len(streams), self.max_plaintext - HEADROOM))
-
-    def _room(self, streams: Streams) -> int:
-        return min(streams.pace.room, self.hop_room)
 
     def is_held(self, circuit: int) -> bool:
         """Whether a sender of the circuit was refused for want of room; ``CircuitWritable`` tells of its end."""
@@ -376,7 +373,7 @@ class LinkSession(Layer):
     def release(self, circuit: int) -> bool:
         """Whether there is room on the circuit again for those who were refused."""
         streams = self._circuits.get(circuit)
-        if streams is None or not streams.held or self._room(streams) <= 0:
+        if streams is None or not streams.held or self.hop_room <= 0:
             return False
         streams.held = False
         return True
@@ -394,6 +391,8 @@ class LinkSession(Layer):
         hop = self._hops.get(circuit)
         if hop is None:
             return
+        # What was written before the first counted record, the handshake's, drains as well: it was never on account.
+        count = min(count, hop.window - hop.receivable - hop.unacknowledged)
         room = min(CIRCUIT_BUDGET - hop.window, self._budget.left)
         grant, wider = hop.consumed(count, now, MIN_ROUND_TRIP, room)
         self._budget.used += wider
@@ -447,7 +446,6 @@ class LinkSession(Layer):
         streams = self._circuits[circuit]
         stream.send_credit -= count
         streams.carried += count
-        marking = streams.pace.sent(count)
         self._count(count, now)
         payload, out = self._scratch.payload, self._scratch.sealed
         seal, pack, most = self._seal, STREAM_HEADER.pack_into, self.max_plaintext - HEADROOM
@@ -460,11 +458,6 @@ class LinkSession(Layer):
                 payload[stop:full] = bytes(full - stop)
             size += seal(payload[start - HEADROOM : full], out[size:])
             start = stop
-        if marking:
-            # In the same write as the data: a PING by itself would cost as much as they do.
-            ping = self._ping_of(circuit)
-            size += seal(memoryview(ping.ljust(self._padded(len(ping)), b"\0")), out[size:])
-            streams.pace.mark(self._ping_number, now)
         return out[:size]
 
     def _padded(self, size: int) -> int:

@@ -18,10 +18,10 @@ half of it within two round trips, as far as the circuit's and the process's bud
 slowly gives back half. Σ windows ≤ circuit's budget, Σ over all circuits ≤ process's budget, floor = initial window.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from qnet.wire.frames import MAX_WINDOW, FrameError
-from qnet.wire.pace import Pace
 
 INITIAL_WINDOW = 64 * 1024
 CIRCUIT_BUDGET = 16 * 1024 * 1024
@@ -29,6 +29,7 @@ MAX_STREAMS = CIRCUIT_BUDGET // INITIAL_WINDOW
 """With every stream at the floor the budget is spent: more streams on one circuit are refused."""
 
 MIN_ROUND_TRIP = 0.05
+PROBE_SECONDS = 1.0
 """Seconds: a window used up faster than this is widened even where the path is shorter."""
 
 
@@ -104,7 +105,10 @@ class Streams:
     process: Budget = field(default_factory=Budget)
     carried: int = 0
     """Bytes of payload so far, both ways."""
-    pace: Pace = field(default_factory=Pace)
+    round_trip: float = 0.0
+    """The last one measured, in seconds; 0 before there is any."""
+    probed: tuple[int, float] = (0, -math.inf)
+    """The number of the last PING that only measures the round trip, and when it left."""
     held: bool = False
     """Whether somebody was refused for want of room on the circuit."""
     _streams: dict[int, Stream] = field(default_factory=dict)
@@ -183,9 +187,18 @@ class Streams:
             stream.unacknowledged += count
             return 0
         room = min(self.budget - self._windows, self.process.left)
-        grant, wider = stream.consumed(count, now, max(self.pace.round_trip, MIN_ROUND_TRIP), room)
+        grant, wider = stream.consumed(count, now, max(self.round_trip, MIN_ROUND_TRIP), room)
         self._promise(wider)
         return grant
+
+    def probes(self, now: float) -> bool:
+        """Whether it is time to measure the round trip: who only receives learns it from nothing else."""
+        return now - self.probed[1] >= PROBE_SECONDS
+
+    def answered(self, number: int, now: float) -> None:
+        """A PONG came."""
+        if number == self.probed[0]:
+            self.round_trip = now - self.probed[1]
 
     def _promise(self, count: int) -> None:
         self._windows += count
