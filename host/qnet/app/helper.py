@@ -30,6 +30,7 @@ from qnet.roles.control import Control
 from qnet.roles.discovery import Discovery
 from qnet.roles.log_ring import LogRing
 from qnet.roles.peer_book import PeerBook
+from qnet.roles.preferences import Preferences
 from qnet.roles.proxy import Proxy
 from qnet.roles.rates import RateMeter
 from qnet.roles.tunnel import Tunnel, TunnelView
@@ -104,6 +105,7 @@ class Helper:
                 tunnel = self._tunnel = Tunnel(
                     discovery.peers, disguise, self._scratch, self._on_change, hops=self._settings.hops
                 )
+                tunnel.choose(self._settings.hops, self._settings.exit_country)
                 membership = Membership(
                     self._settings, self._folders, can, disguise, self._scratch, discovery, self._in_use
                 )
@@ -121,7 +123,8 @@ class Helper:
                 if can.proxies:
                     self._proxy = Proxy(tunnel, rules.verdict)
                     await self._serve_programs(self._proxy, browsers)
-                control.ready(tunnel, rules, port)
+                preferences = Preferences(self._folders, self._settings, discovery, tunnel)
+                control.ready(tunnel, rules, port, preferences)
                 group.start_soon(self._announce, server)
                 group.start_soon(membership.run)
                 if can.proxies:

@@ -61,6 +61,12 @@ TOO_FEW_PEERS = ErrorInfo(
     hint="Join more peers that stand in different networks, or choose fewer hops.",
     place=Place.HOST,
 )
+NO_EXIT_THERE = ErrorInfo(
+    code="no-exit-there",
+    message="No exit is known in the country chosen.",
+    hint="Choose another country, or any.",
+    place=Place.MESH,
+)
 # What a person is told for each way an attempt can fail; the first that fits.
 _EXPLANATIONS: tuple[tuple[type[RemoteError], ErrorInfo], ...] = (
     (
@@ -158,6 +164,8 @@ class Tunnel:
         self._rng = rng or random.SystemRandom()
         self._leases: set[Hashable] = set()
         self._hops = hops
+        self._country = ""
+        self._leaving: Link | None = None
         self._channel: Channel | None = None
         self._path: list[Descriptor] = []
         self._guard: bytes | None = None
@@ -195,6 +203,19 @@ class Tunnel:
                 elif not self._channel.streams:
                     self._channel.link.close("nobody needs it")
             self._changed()
+
+    def choose(self, hops: int, country: str) -> None:
+        """Have routes of ``hops`` that end in ``country`` (empty: anywhere) from now on, the present one included."""
+        if (hops, country) == (self._hops, self._country):
+            return
+        self._hops, self._country = hops, country
+        self._attempts = 0
+        self._last_error = None
+        self._hurry.set()
+        if self._channel is not None:
+            self._leaving = self._channel.link
+            self._leaving.close("another route was chosen")
+        self._changed()
 
     async def open(self, host: str, port: int) -> StreamSocket:
         """A stream to ``host``:``port``, not opened yet; raises ``NoTunnelError``."""
@@ -265,7 +286,10 @@ class Tunnel:
 
     async def _attempt(self) -> Channel | None:
         """Try several routes, as long as somebody needs a tunnel."""
-        peers = await self._known()
+        peers = known = await self._known()
+        if self._country:
+            peers = [peer for peer in known if "exit" not in peer.roles or peer.country == self._country]
+        chosen = self._hops, self._country
         now = asyncio.get_running_loop().time()
         tried = False
         for path in paths(peers, self._hops, self._failures, now=now, rng=self._rng, guard=self._guard):
@@ -277,7 +301,7 @@ class Tunnel:
             channel = await self._build(path)
             if channel is None:
                 continue
-            if not self._wanted():
+            if not self._wanted() or (self._hops, self._country) != chosen:
                 channel.link.close("nobody needs it")
                 return None
             self._channel, self._path, self._last_error = channel, path, None
@@ -286,7 +310,8 @@ class Tunnel:
             return channel
         if not tried:
             self._enter(State.OFFLINE)
-            self._fail(TOO_FEW_PEERS if peers and self._hops > 1 else NO_PEERS)
+            lacking = NO_EXIT_THERE if self._country and len(peers) < len(known) else None
+            self._fail(lacking or (TOO_FEW_PEERS if peers and self._hops > 1 else NO_PEERS))
         return None
 
     async def _build(self, path: list[Descriptor]) -> Channel | None:
@@ -340,7 +365,7 @@ class Tunnel:
             self._attempts = 0
             for peer in path:
                 self._failures.pop(peer.peer_id, None)
-        elif self._wanted():
+        elif self._wanted() and link is not self._leaving:
             for peer in path:
                 self._count_failure(peer, RemoteError("lost at once"))
 
