@@ -46,7 +46,7 @@ class Chromium:
     def open_popup(self, tab: int | None = None) -> Popup:
         """The popup as a page of its own, about the site of ``tab`` if that is given."""
         page = self.context.new_page()
-        page.set_viewport_size({"width": 340, "height": 600})
+        page.set_viewport_size({"width": 360, "height": 600})
         page.goto(f"chrome-extension://{self.extension_id}/popup/popup.html{'' if tab is None else f'?tab={tab}'}")
         return Popup(page)
 
@@ -65,7 +65,7 @@ class Chromium:
     def kill_worker(self) -> None:
         """End the extension's background, as the browser does when it is idle; the next event starts it again."""
         page = self.context.new_page()
-        page.goto(f"chrome-extension://{self.extension_id}/popup/format.js")
+        page.goto(f"chrome-extension://{self.extension_id}/lib/format.js")
         session = self.context.new_cdp_session(page)
         session.send("ServiceWorker.enable")
         session.send("ServiceWorker.stopAllWorkers")

@@ -126,7 +126,7 @@ class Firefox:
 
     def in_background(self, expression: str) -> Any:
         """Evaluate in an extension page, which has the same interfaces as the background."""
-        context = self.session.open(f"moz-extension://{UUID}/popup/format.js")
+        context = self.session.open(f"moz-extension://{UUID}/lib/format.js")
         try:
             return self.session.evaluate(context, expression)
         finally:

@@ -16,7 +16,7 @@ from tools.extension import ROOT
 
 LOCALES = ("en", "fa")
 SCENES = {
-    "connected": "connected",
+    "busy": "connected",
     "connecting": "connecting",
     "troubled": "connecting",
     "lost": "blocked",
@@ -57,7 +57,7 @@ def take(playwright: Playwright, out: Path) -> None:
                         for theme in ("light", "dark"):
                             stem = "off" if shown == "off" else picture
                             popup.screenshot(out / f"{locale}-{stem}-{theme}.png", dark=theme == "dark")
-                    if picture == "connected":
+                    if picture == "busy":
                         take_rules(browser, out, locale)
 
 

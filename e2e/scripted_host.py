@@ -3,6 +3,7 @@
 Real frames, real messages and the real proxy script; no helper behind it. The scene is the first argument:
 
 - ``connected`` / ``connecting`` / ``troubled``: connects and reports that state
+- ``busy``: as connected, with rates that go up and down
 - ``lost``: connects, then says that the helper is gone, and ends
 - ``start``: says that the helper could not be started, and ends
 - ``refused``: answers ``connect`` with an error
@@ -10,7 +11,9 @@ Real frames, real messages and the real proxy script; no helper behind it. The s
 - ``old``: speaks another version
 """
 
+import math
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -34,6 +37,7 @@ from qnet.wire.messages import (
     Hop,
     PacChunk,
     ProxyInfo,
+    Rates,
     Rule,
     RuleAction,
     RuleKind,
@@ -77,17 +81,30 @@ TROUBLE = ErrorInfo(code="peer-unreachable", message="no answer from any entry y
 
 
 def status(scene: str) -> Status:
-    connected = scene in ("connected", "lost")
+    connected = scene in ("connected", "busy", "lost")
     return Status(
         state=State.CONNECTED if connected else State.CONNECTING,
         mode="client",
         version="0.1.0",
         since=time.time(),
         peers=12,
-        hops=[Hop(nickname="lighthouse"), Hop(nickname="birch", country="NL", exit=True)] if connected else [],
+        hops=[
+            Hop(nickname="lighthouse", country="DE"),
+            Hop(nickname="harbour", country="CH"),
+            Hop(nickname="birch", country="NL", exit=True),
+        ]
+        if connected
+        else [],
         traffic=Traffic(up=1_840_000, down=48_260_000) if connected else Traffic(),
+        rates=rates(time.monotonic()) if connected else Rates(),
         last_error=TROUBLE if scene == "troubled" else None,
     )
+
+
+def rates(now: float) -> Rates:
+    """Something to draw: pages that load now and then."""
+    wave = abs(math.sin(now / 3)) * abs(math.sin(now * 1.7)) ** 2
+    return Rates(up=int(40_000 + 300_000 * wave), down=int(90_000 + 3_200_000 * wave))
 
 
 def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
@@ -137,13 +154,26 @@ def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
 def play(scene: str, port: int, source: BinaryIO, sink: BinaryIO) -> None:
     """Answer until the browser ends the conversation, or the scene does."""
     reader = FrameReader()
+    lock = threading.Lock()
+
+    def send(message: msgspec.Struct) -> None:
+        with lock:
+            sink.write(encode_frame(encode(message)))
+            sink.flush()
+
+    def tell() -> None:
+        while True:
+            time.sleep(1)
+            send(StatusEvent(status=status(scene)))
+
     while data := source.read1(1 << 16):  # type: ignore[attr-defined]
         for body in reader.receive(data):
             for message in answers(scene, port, decode_request(body)):
-                sink.write(encode_frame(encode(message)))
-                sink.flush()
+                send(message)
                 if isinstance(message, FailedEvent):
                     return
+                if scene == "busy" and isinstance(message, StatusEvent):
+                    threading.Thread(target=tell, daemon=True).start()
 
 
 if __name__ == "__main__":
