@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Playwright, Worker
 
-from e2e.pages import Options, Popup
+from e2e.pages import Options, Popup, Surface
 from qnet.browser.install import install_profile
 from qnet.browser.manifests import DEV_ID
 from tools.extension import build
@@ -55,6 +55,16 @@ class Chromium:
         page = self.context.new_page()
         page.goto(f"chrome-extension://{self.extension_id}/options/options.html")
         return Options(page)
+
+    def open_surface(self, path: str) -> Surface:
+        """A page of the extension, such as ``welcome/welcome.html``."""
+        page = self.context.new_page()
+        page.goto(f"chrome-extension://{self.extension_id}/{path}")
+        return Surface(page)
+
+    def title_of(self, url: str) -> str:
+        """The title of a fresh page at ``url``."""
+        return self.open(url).title()
 
     def open(self, url: str) -> Page:
         """A fresh page at ``url``; raises playwright's ``Error`` where it does not load."""

@@ -28,13 +28,16 @@ from qnet.wire.messages import (
     Answer,
     Connect,
     ErrorInfo,
+    ExitCountry,
     FailedEvent,
     Generation,
     GetPac,
     GetRules,
+    GetSettings,
     Hello,
     HelloInfo,
     Hop,
+    NetworkInfo,
     PacChunk,
     ProxyInfo,
     Rates,
@@ -42,6 +45,7 @@ from qnet.wire.messages import (
     RuleAction,
     RuleKind,
     RulesPage,
+    SettingsInfo,
     State,
     Status,
     StatusEvent,
@@ -77,6 +81,17 @@ RULES = [
     Rule(kind=RuleKind.KEYWORD, pattern="telemetry", action=RuleAction.BLOCK),
     Rule(kind=RuleKind.DOMAIN, pattern="xn--80ak6aa92e.com", action=RuleAction.BLOCK),
 ]
+SETTINGS = SettingsInfo(
+    hops=3,
+    exit_country="NL",
+    peers=12,
+    countries=[
+        ExitCountry(country=country, exits=exits) for country, exits in {"CH": 2, "DE": 5, "NL": 1, "SE": 3}.items()
+    ],
+    network=NetworkInfo(
+        name="Tulip Friends", fingerprint="3f9a 11c0 52de 8b04 77e1 9d25 c6aa 0b9f 41d8 e230", operators=3
+    ),
+)
 TROUBLE = ErrorInfo(code="peer-unreachable", message="no answer from any entry yet", place=Place.MESH)
 
 
@@ -115,7 +130,9 @@ def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
             yield FailedEvent(error=START)
         case Hello(id=i):
             version = PROTOCOL_VERSION + (scene == "old")
-            yield Answer(id=i, ok=True, hello=HelloInfo(version=version, helper="0.1.0", features=[]))
+            yield Answer(
+                id=i, ok=True, hello=HelloInfo(version=version, helper="0.1.0", features=[]), status=status(scene)
+            )
         case Connect(id=i) if scene == "refused":
             yield Answer(id=i, ok=False, error=START)
         case Connect(id=i):
@@ -144,6 +161,8 @@ def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
                     generations=generations,
                 ),
             )
+        case GetSettings(id=i):
+            yield Answer(id=i, ok=True, settings=SETTINGS)
         case TestAddress(id=i):
             verdict = VerdictInfo(host="www.example.org", port=443, action=RULES[1].action, rule=RULES[1], index=1)
             yield Answer(id=i, ok=True, verdict=verdict)

@@ -5,6 +5,7 @@ import * as intent from "./lib/intent.js";
 import { Host, HostError, NATIVE_HOST } from "./lib/native.js";
 import { add } from "./lib/history.js";
 import { ConnectionLog } from "./lib/log.js";
+import { Notices } from "./lib/notices.js";
 import { Observer } from "./lib/observer.js";
 import * as privacy from "./lib/privacy.js";
 import * as proxyScript from "./lib/proxy.js";
@@ -24,6 +25,7 @@ const watched = new Map();
 /** @type {import("./lib/history.js").Sample[]} */
 let samples = [];
 
+const notices = new Notices(api);
 const proxy = asksPerRequest ? proxyRequests : proxyScript;
 if (asksPerRequest) proxyRequests.listen();
 
@@ -48,6 +50,7 @@ const reconciler = new Reconciler({
   privateWindows: () => api.extension.isAllowedIncognitoAccess(),
   show(view) {
     showIcon(view);
+    notices.show(view);
     if (view.rates) samples = add(samples, [Date.now(), view.rates.down ?? 0, view.rates.up ?? 0]);
     else samples = [];
     for (const popup of popups) popup.postMessage({ ...view, samples });
@@ -120,7 +123,10 @@ api.runtime.onConnect.addListener((popup) => {
   reconciler.wake();
 });
 
-api.runtime.onStartup.addListener(() => reconciler.wake());
+api.runtime.onStartup.addListener(async () => {
+  const { auto } = await api.storage.local.get("auto");
+  return auto === true ? reconciler.connect() : reconciler.wake();
+});
 api.runtime.onInstalled.addListener(({ reason }) => {
   if (reason === "install") api.tabs.create({ url: api.runtime.getURL("welcome/welcome.html") });
   reconciler.wake();

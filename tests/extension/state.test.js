@@ -151,6 +151,9 @@ const FAMILIES = [
   ["nav", ["connection", "rules", "settings", "mode", "log", "network", "diagnostics", "about"]],
   ["fail", ["refused", "timeout", "name", "secure", "other"]],
   ["repair", ["tunnel", "direct"]],
+  ["about", ["client", "relay", "bootstrap", "exit", "super"]],
+  ["join", ["first", "same", "newer", "older", "other"]],
+  ["exits", ["one", "other"]],
   ["peers", ["one", "other"]],
   ["fails", ["one", "other"]],
 ];
