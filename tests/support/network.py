@@ -224,7 +224,7 @@ def community(
     countries: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Community]:
-    """Everything up and every peer listed with every operator. ``countries``: where the first nodes stand, if not in NL.
+    """Everything up and every peer listed with every operator. ``countries``: of the first nodes, if not NL.
 
     ``say`` is told each step.
     """
