@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Playwright, Worker
 
-from e2e.pages import Options, Popup
+from e2e.pages import Options, Popup, Surface
 from qnet.browser.install import install_profile
 from qnet.browser.manifests import DEV_ID
 from tools.extension import build
@@ -46,7 +46,7 @@ class Chromium:
     def open_popup(self, tab: int | None = None) -> Popup:
         """The popup as a page of its own, about the site of ``tab`` if that is given."""
         page = self.context.new_page()
-        page.set_viewport_size({"width": 340, "height": 600})
+        page.set_viewport_size({"width": 360, "height": 600})
         page.goto(f"chrome-extension://{self.extension_id}/popup/popup.html{'' if tab is None else f'?tab={tab}'}")
         return Popup(page)
 
@@ -55,6 +55,16 @@ class Chromium:
         page = self.context.new_page()
         page.goto(f"chrome-extension://{self.extension_id}/options/options.html")
         return Options(page)
+
+    def open_surface(self, path: str) -> Surface:
+        """A page of the extension, such as ``welcome/welcome.html``."""
+        page = self.context.new_page()
+        page.goto(f"chrome-extension://{self.extension_id}/{path}")
+        return Surface(page)
+
+    def title_of(self, url: str) -> str:
+        """The title of a fresh page at ``url``."""
+        return self.open(url).title()
 
     def open(self, url: str) -> Page:
         """A fresh page at ``url``; raises playwright's ``Error`` where it does not load."""
@@ -65,7 +75,7 @@ class Chromium:
     def kill_worker(self) -> None:
         """End the extension's background, as the browser does when it is idle; the next event starts it again."""
         page = self.context.new_page()
-        page.goto(f"chrome-extension://{self.extension_id}/popup/format.js")
+        page.goto(f"chrome-extension://{self.extension_id}/lib/format.js")
         session = self.context.new_cdp_session(page)
         session.send("ServiceWorker.enable")
         session.send("ServiceWorker.stopAllWorkers")

@@ -110,6 +110,46 @@ class Popup:
 
 
 @dataclass(slots=True)
+class Surface:
+    """Any page of the extension; the same words as ``pages.Surface``."""
+
+    session: Session
+    context: str
+
+    def go(self, path: str) -> None:
+        """Another part of the same page: what stands behind #."""
+        self.evaluate(f"void (location.hash = {json.dumps(path)})")
+
+    def click(self, part: str) -> None:
+        """Press it, as soon as it is visible."""
+        wait_until(lambda: self.evaluate(f"{_found(part)}?.checkVisibility() ?? false"), f"{part} is shown")
+        self.evaluate(f"void {_found(part)}.click()")
+
+    def fill(self, part: str, words: str) -> None:
+        """Write into a field."""
+        wait_until(lambda: self.evaluate(f"{_found(part)}?.checkVisibility() ?? false"), f"{part} is shown")
+        self.evaluate(f"void ({_found(part)}.value = {json.dumps(words)})")
+        self.evaluate(f"void {_found(part)}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+
+    def text(self, part: str) -> str:
+        """Its visible words."""
+        return str(self.evaluate(f"{_found(part)}.innerText"))
+
+    def wait_for(self, part: str, words: str) -> None:
+        """Wait until a visible part contains the words."""
+        shown = f"{_found(part)}?.checkVisibility() ? {_found(part)}.innerText : ''"
+        wait_until(lambda: words in (self.evaluate(shown) or ""), f"{part} says {words}")
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        return self.session.evaluate(self.context, expression)
+
+
+def _found(part: str) -> str:
+    return f"document.querySelector({json.dumps(part)})"
+
+
+@dataclass(slots=True)
 class Firefox:
     """A running browser with the extension."""
 
@@ -120,13 +160,21 @@ class Firefox:
         """The popup as a page of its own."""
         return Popup(self.session, self.session.open(f"moz-extension://{UUID}/popup/popup.html"))
 
+    def open_surface(self, path: str) -> Surface:
+        """A page of the extension, such as ``welcome/welcome.html``."""
+        return Surface(self.session, self.session.open(f"moz-extension://{UUID}/{path}"))
+
+    def title_of(self, url: str) -> str:
+        """The title of a fresh page at ``url``."""
+        return self.open(url)
+
     def open(self, url: str) -> str:
         """The title of a fresh page at ``url``; raises ``BidiError`` where it does not load."""
         return str(self.session.evaluate(self.session.open(url), "document.title"))
 
     def in_background(self, expression: str) -> Any:
         """Evaluate in an extension page, which has the same interfaces as the background."""
-        context = self.session.open(f"moz-extension://{UUID}/popup/format.js")
+        context = self.session.open(f"moz-extension://{UUID}/lib/format.js")
         try:
             return self.session.evaluate(context, expression)
         finally:

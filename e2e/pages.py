@@ -56,6 +56,38 @@ class Popup:
 
 
 @dataclass(slots=True)
+class Surface:
+    """Any page of the extension, in the words that ``firefox.Surface`` has too. Parts are CSS selectors."""
+
+    page: Page
+
+    def go(self, path: str) -> None:
+        """Another part of the same page: what stands behind #."""
+        self.page.goto(self.page.url.partition("#")[0] + path)
+
+    def click(self, part: str) -> None:
+        """Press it, as soon as it is visible."""
+        self.page.locator(part).click()
+
+    def fill(self, part: str, words: str) -> None:
+        """Write into a field."""
+        self.page.locator(part).fill(words)
+
+    def text(self, part: str) -> str:
+        """Its visible words."""
+        return self.page.locator(part).inner_text()
+
+    def wait_for(self, part: str, words: str) -> None:
+        """Wait until a visible part contains the words."""
+        expect(self.page.locator(part)).to_be_visible(timeout=TIMEOUT)
+        expect(self.page.locator(part)).to_contain_text(words, timeout=TIMEOUT)
+
+    def evaluate(self, expression: str) -> object:
+        """The value of a JavaScript expression in the page."""
+        return self.page.evaluate(expression)
+
+
+@dataclass(slots=True)
 class Options:
     """The options page."""
 

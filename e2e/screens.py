@@ -1,4 +1,4 @@
-"""Screenshots of every state of the popup, and of the options page: ``python -m e2e.screens [OUT]``.
+"""Screenshots of every state of the popup, the settings page's parts and onboarding: ``python -m e2e.screens [OUT]``.
 
 Light and dark, in each language.
 """
@@ -12,11 +12,13 @@ from playwright.sync_api import Playwright, sync_playwright
 
 from e2e import hosts
 from e2e.browsers import Chromium, build_with_tabs, chromium
+from e2e.pages import Options
 from tools.extension import ROOT
 
+PARTS = ("connection", "network", "settings", "mode", "log", "diagnostics", "about")
 LOCALES = ("en", "fa")
 SCENES = {
-    "connected": "connected",
+    "busy": "connected",
     "connecting": "connecting",
     "troubled": "connecting",
     "lost": "blocked",
@@ -57,7 +59,13 @@ def take(playwright: Playwright, out: Path) -> None:
                         for theme in ("light", "dark"):
                             stem = "off" if shown == "off" else picture
                             popup.screenshot(out / f"{locale}-{stem}-{theme}.png", dark=theme == "dark")
-                    if picture == "connected":
+                    if picture in ("missing", "busy"):
+                        welcome = Options(browser.open_surface("welcome/welcome.html").page)
+                        welcome.page.wait_for_timeout(800)
+                        for theme in ("light", "dark"):
+                            stem = f"{locale}-welcome-{picture}-{theme}.png"
+                            welcome.screenshot(out / stem, dark=theme == "dark")
+                    if picture == "busy":
                         take_rules(browser, out, locale)
 
 
@@ -73,6 +81,12 @@ def take_rules(browser: Chromium, out: Path, locale: str) -> None:
     options.page.set_viewport_size({"width": 900, "height": 900})
     options.wait()
     options.test("https://www.example.org/")
+    for part in PARTS:
+        page = browser.open_surface(f"options/options.html#{part}").page
+        page.set_viewport_size({"width": 900, "height": 700})
+        page.wait_for_timeout(400)
+        for theme in ("light", "dark"):
+            Options(page).screenshot(out / f"{locale}-{part}-{theme}.png", dark=theme == "dark")
     for theme in ("light", "dark"):
         popup.screenshot(out / f"{locale}-site-{theme}.png", dark=theme == "dark")
         options.screenshot(out / f"{locale}-options-{theme}.png", dark=theme == "dark")

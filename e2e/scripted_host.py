@@ -3,6 +3,7 @@
 Real frames, real messages and the real proxy script; no helper behind it. The scene is the first argument:
 
 - ``connected`` / ``connecting`` / ``troubled``: connects and reports that state
+- ``busy``: as connected, with rates that go up and down
 - ``lost``: connects, then says that the helper is gone, and ends
 - ``start``: says that the helper could not be started, and ends
 - ``refused``: answers ``connect`` with an error
@@ -10,7 +11,9 @@ Real frames, real messages and the real proxy script; no helper behind it. The s
 - ``old``: speaks another version
 """
 
+import math
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -25,19 +28,24 @@ from qnet.wire.messages import (
     Answer,
     Connect,
     ErrorInfo,
+    ExitCountry,
     FailedEvent,
     Generation,
     GetPac,
     GetRules,
+    GetSettings,
     Hello,
     HelloInfo,
     Hop,
+    NetworkInfo,
     PacChunk,
     ProxyInfo,
+    Rates,
     Rule,
     RuleAction,
     RuleKind,
     RulesPage,
+    SettingsInfo,
     State,
     Status,
     StatusEvent,
@@ -73,21 +81,45 @@ RULES = [
     Rule(kind=RuleKind.KEYWORD, pattern="telemetry", action=RuleAction.BLOCK),
     Rule(kind=RuleKind.DOMAIN, pattern="xn--80ak6aa92e.com", action=RuleAction.BLOCK),
 ]
+SETTINGS = SettingsInfo(
+    hops=3,
+    exit_country="NL",
+    peers=12,
+    countries=[
+        ExitCountry(country=country, exits=exits) for country, exits in {"CH": 2, "DE": 5, "NL": 1, "SE": 3}.items()
+    ],
+    network=NetworkInfo(
+        name="Tulip Friends", fingerprint="3f9a 11c0 52de 8b04 77e1 9d25 c6aa 0b9f 41d8 e230", operators=3
+    ),
+)
 TROUBLE = ErrorInfo(code="peer-unreachable", message="no answer from any entry yet", place=Place.MESH)
 
 
 def status(scene: str) -> Status:
-    connected = scene in ("connected", "lost")
+    connected = scene in ("connected", "busy", "lost")
     return Status(
         state=State.CONNECTED if connected else State.CONNECTING,
         mode="client",
         version="0.1.0",
         since=time.time(),
         peers=12,
-        hops=[Hop(nickname="lighthouse"), Hop(nickname="birch", country="NL", exit=True)] if connected else [],
+        hops=[
+            Hop(nickname="lighthouse", country="DE"),
+            Hop(nickname="harbour", country="CH"),
+            Hop(nickname="birch", country="NL", exit=True),
+        ]
+        if connected
+        else [],
         traffic=Traffic(up=1_840_000, down=48_260_000) if connected else Traffic(),
+        rates=rates(time.monotonic()) if connected else Rates(),
         last_error=TROUBLE if scene == "troubled" else None,
     )
+
+
+def rates(now: float) -> Rates:
+    """Something to draw: pages that load now and then."""
+    wave = abs(math.sin(now / 3)) * abs(math.sin(now * 1.7)) ** 2
+    return Rates(up=int(40_000 + 300_000 * wave), down=int(90_000 + 3_200_000 * wave))
 
 
 def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
@@ -98,7 +130,9 @@ def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
             yield FailedEvent(error=START)
         case Hello(id=i):
             version = PROTOCOL_VERSION + (scene == "old")
-            yield Answer(id=i, ok=True, hello=HelloInfo(version=version, helper="0.1.0", features=[]))
+            yield Answer(
+                id=i, ok=True, hello=HelloInfo(version=version, helper="0.1.0", features=[]), status=status(scene)
+            )
         case Connect(id=i) if scene == "refused":
             yield Answer(id=i, ok=False, error=START)
         case Connect(id=i):
@@ -127,6 +161,8 @@ def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
                     generations=generations,
                 ),
             )
+        case GetSettings(id=i):
+            yield Answer(id=i, ok=True, settings=SETTINGS)
         case TestAddress(id=i):
             verdict = VerdictInfo(host="www.example.org", port=443, action=RULES[1].action, rule=RULES[1], index=1)
             yield Answer(id=i, ok=True, verdict=verdict)
@@ -137,13 +173,26 @@ def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
 def play(scene: str, port: int, source: BinaryIO, sink: BinaryIO) -> None:
     """Answer until the browser ends the conversation, or the scene does."""
     reader = FrameReader()
+    lock = threading.Lock()
+
+    def send(message: msgspec.Struct) -> None:
+        with lock:
+            sink.write(encode_frame(encode(message)))
+            sink.flush()
+
+    def tell() -> None:
+        while True:
+            time.sleep(1)
+            send(StatusEvent(status=status(scene)))
+
     while data := source.read1(1 << 16):  # type: ignore[attr-defined]
         for body in reader.receive(data):
             for message in answers(scene, port, decode_request(body)):
-                sink.write(encode_frame(encode(message)))
-                sink.flush()
+                send(message)
                 if isinstance(message, FailedEvent):
                     return
+                if scene == "busy" and isinstance(message, StatusEvent):
+                    threading.Thread(target=tell, daemon=True).start()
 
 
 if __name__ == "__main__":

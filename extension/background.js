@@ -3,6 +3,10 @@
 import { api, asksPerRequest, client, portError, settingsUrl } from "./lib/compat.js";
 import * as intent from "./lib/intent.js";
 import { Host, HostError, NATIVE_HOST } from "./lib/native.js";
+import { add } from "./lib/history.js";
+import { ConnectionLog } from "./lib/log.js";
+import { Notices } from "./lib/notices.js";
+import { Observer } from "./lib/observer.js";
 import * as privacy from "./lib/privacy.js";
 import * as proxyScript from "./lib/proxy.js";
 import * as proxyRequests from "./lib/proxy-requests.js";
@@ -15,6 +19,13 @@ const ALARM = "reconcile";
 /** @type {Set<chrome.runtime.Port>} */
 const popups = new Set();
 
+/** The tab that a popup is about. @type {Map<chrome.runtime.Port, number>} */
+const watched = new Map();
+
+/** @type {import("./lib/history.js").Sample[]} */
+let samples = [];
+
+const notices = new Notices(api);
 const proxy = asksPerRequest ? proxyRequests : proxyScript;
 if (asksPerRequest) proxyRequests.listen();
 
@@ -39,9 +50,27 @@ const reconciler = new Reconciler({
   privateWindows: () => api.extension.isAllowedIncognitoAccess(),
   show(view) {
     showIcon(view);
-    for (const popup of popups) popup.postMessage(view);
+    notices.show(view);
+    if (view.rates) samples = add(samples, [Date.now(), view.rates.down ?? 0, view.rates.up ?? 0]);
+    else samples = [];
+    for (const popup of popups) popup.postMessage({ ...view, samples });
   },
 });
+
+const log = new ConnectionLog(api.storage, (url) => SITE.test(url));
+const observer = new Observer(api, showFailing, (tab, url, now) => log.note(url, now));
+observer.start();
+
+/** Tell the popups about `tab` what of its page failed, each with the verdict that a rule would have to change. */
+async function showFailing(tab) {
+  const about = [...watched].filter(([, shown]) => shown === tab).map(([popup]) => popup);
+  if (about.length === 0) return;
+  const allowed = await observer.allowed();
+  const failing = await Promise.all(
+    observer.of(tab).map(async (each) => ({ ...each, verdict: await SITE.test(each.url).catch(() => null) })),
+  );
+  for (const popup of about) if (popups.has(popup)) popup.postMessage({ failing, allowed });
+}
 
 const PRESSES = {
   connect: () => reconciler.connect(),
@@ -79,19 +108,35 @@ async function answer(popup, { site, url, action = null }) {
 
 api.runtime.onConnect.addListener((popup) => {
   popups.add(popup);
-  popup.onDisconnect.addListener(() => popups.delete(popup));
+  popup.onDisconnect.addListener(() => {
+    popups.delete(popup);
+    watched.delete(popup);
+  });
   popup.onMessage.addListener((message) => {
     if (Object.hasOwn(PRESSES, message.press)) PRESSES[message.press]();
     else if (message.site) answer(popup, message);
+    else if (Number.isInteger(message.watch)) {
+      watched.set(popup, message.watch);
+      showFailing(message.watch);
+    }
   });
   reconciler.wake();
 });
 
-api.runtime.onStartup.addListener(() => reconciler.wake());
-api.runtime.onInstalled.addListener(() => reconciler.wake());
+api.runtime.onStartup.addListener(async () => {
+  const { auto } = await api.storage.local.get("auto");
+  return auto === true ? reconciler.connect() : reconciler.wake();
+});
+api.runtime.onInstalled.addListener(({ reason }) => {
+  if (reason === "install") api.tabs.create({ url: api.runtime.getURL("welcome/welcome.html") });
+  reconciler.wake();
+});
 api.alarms.onAlarm.addListener(() => reconciler.wake({ retry: true }));
 api.proxy.settings.onChange.addListener(() => reconciler.wake());
-api.permissions.onAdded.addListener(() => reconciler.wake({ retry: true }));
+api.permissions.onAdded.addListener(() => {
+  observer.start();
+  reconciler.wake({ retry: true });
+});
 api.permissions.onRemoved.addListener(() => reconciler.wake());
 
 // Whatever woke us, even an extension switched on again, which has no event.

@@ -21,6 +21,8 @@ VENV = ROOT / ".venv"
 BIN = VENV / "bin"
 LOCK = ROOT / "requirements" / "dev.txt"
 STAMP = VENV / "set-up"
+NODE_LOCK = ROOT / "package-lock.json"
+NODE_STAMP = ROOT / "node_modules" / "set-up"
 OLDEST = (3, 11)
 UNAVAILABLE = 69
 
@@ -32,6 +34,7 @@ PACKAGES = {
     "ip": "iproute2",
     "nginx": "nginx-light",
     "node": "nodejs",
+    "npm": "npm",
     "openssl": "openssl",
     "redis-server": "redis-server",
     "ss-server": "shadowsocks-libev",
@@ -66,7 +69,7 @@ TYPES = [Stage("types", ["mypy"])]
 DEMO_PROGRAMS = ("chromium", "nginx", "openssl", "tshark")
 NETWORK_PROGRAMS = ("curl", "nginx", "openssl")
 BENCH_PROGRAMS = (*DEMO_PROGRAMS, "ip", "ss-server", "tor")
-TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "ip", "node", "redis-server")
+TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "ip", "node", "npm", "redis-server")
 
 VERBS = {
     "demo": Verb("show the product at work", [Stage("demo", ["python", "tools/demo.py"], False)], DEMO_PROGRAMS),
@@ -100,6 +103,8 @@ def main(arguments: list[str]) -> int:
     os.environ["PATH"] = os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath), "/usr/sbin"])
     install_programs(verb.programs)
     set_up_environment()
+    if "npm" in verb.programs:
+        set_up_node_modules()
     for number, stage in enumerate(verb.stages, 1):
         last = number == len(verb.stages)
         code = run_stage(stage, arguments[1:] if last else [])
@@ -135,6 +140,16 @@ def set_up_environment() -> None:
     must([*pip, "--require-hashes", "-r", str(LOCK)], "the locked packages cannot be installed")
     must([*pip, "--no-deps", "--no-build-isolation", "-e", "."], "this package cannot be installed")
     STAMP.write_text(wanted)
+
+
+def set_up_node_modules() -> None:
+    """Bring node_modules to what the lock file says; asks nobody if they are there already."""
+    wanted = hashlib.sha256(NODE_LOCK.read_bytes()).hexdigest()
+    if NODE_STAMP.is_file() and NODE_STAMP.read_text() == wanted:
+        return
+    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    must(install, "the locked npm packages cannot be installed")
+    NODE_STAMP.write_text(wanted)
 
 
 def install_programs(programs: tuple[str, ...]) -> None:

@@ -1,6 +1,6 @@
 // Generated from host/qnet/wire/messages.py by tools/generate.py.
 
-export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress;
+export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress | GetSettings | ChangeSettings | ExamineNetwork | JoinNetwork;
 
 /** The answer to request `id`: `ok` with the parts that the request asked for, or `error`. */
 export interface Answer {
@@ -13,6 +13,8 @@ export interface Answer {
   rules?: RulesPage | null;
   verdict?: VerdictInfo | null;
   imported?: ImportReport | null;
+  settings?: SettingsInfo | null;
+  proposal?: ProposalInfo | null;
   error?: ErrorInfo | null;
 }
 
@@ -128,6 +130,36 @@ export interface ImportRules {
 export interface TestAddress {
   cmd: "test";
   address: string;
+  id: number;
+}
+
+/** Asks for what a person may change while the helper runs, and between what. */
+export interface GetSettings {
+  cmd: "settings";
+  id: number;
+}
+
+/** Changes what is given, at once and for later starts. `exit_country`: two letters, or empty for any. */
+export interface ChangeSettings {
+  cmd: "change-settings";
+  hops?: number | null;
+  exit_country?: string | null;
+  id: number;
+}
+
+/** Asks what joining by an invitation link would mean; changes nothing. */
+export interface ExamineNetwork {
+  cmd: "examine-network";
+  link: string;
+  id: number;
+}
+
+/** Joins, after a person has agreed to what has this `fingerprint`; `replace`: to leave another one, too. */
+export interface JoinNetwork {
+  cmd: "join-network";
+  link: string;
+  fingerprint: string;
+  replace?: boolean;
   id: number;
 }
 
@@ -256,6 +288,34 @@ export interface ImportReport {
   trouble: number;
   warnings: string[];
   default?: RuleAction | null;
+}
+
+/** What is in force: `hops` and `exit_country` (empty: any) of the usual route. */
+export interface SettingsInfo {
+  hops: number;
+  exit_country: string;
+  peers: number;
+  countries: ExitCountry[];
+  network?: NetworkInfo | null;
+}
+
+/** A country, two letters, and how many exits are known there. */
+export interface ExitCountry {
+  country: string;
+  exits: number;
+}
+
+/** A network; `fingerprint` is for comparing aloud, ten groups of four hex digits. */
+export interface NetworkInfo {
+  name: string;
+  fingerprint: string;
+  operators: number;
+}
+
+/** What a link leads to. `relation` to the present network: first, same, newer, older, other. */
+export interface ProposalInfo {
+  network: NetworkInfo;
+  relation: string;
 }
 
 /** The status changed. */

@@ -23,8 +23,12 @@
  *   Chromium lets windows go direct that the extension is not let into, so "ordinary" windows only is the default
  * @property {import("./messages.js").ErrorInfo | null} error
  * @property {import("./messages.js").Hop | null} exit
+ * @property {import("./messages.js").Hop[]} hops  of the route, nearest first
+ * @property {number} peers  known
+ * @property {string} mode  the helper's, empty while none is heard
  * @property {boolean} oneHop  the exit sees both ends
  * @property {import("./messages.js").Traffic | null} traffic
+ * @property {import("./messages.js").Rates | null} rates
  * @property {boolean} noticePrivate
  * @property {number | null} rules  the state of the rules by which pages are carried now
  */
@@ -68,9 +72,13 @@ export function viewOf(facts) {
     held: look === "off" || (kind === "connected" && facts.privateWindows) ? null : heldOf(facts),
     error: errorOf(kind, facts),
     exit: (kind === "connected" && facts.status?.hops?.find((hop) => hop.exit)) || null,
+    hops: (kind === "connected" && facts.status?.hops) || [],
+    peers: facts.status?.peers ?? 0,
+    mode: facts.status?.mode ?? "",
     oneHop: kind === "connected" && facts.status?.hops?.length === 1,
     traffic: (kind === "connected" && facts.status?.traffic) || null,
     rules: kind === "connected" ? (facts.status?.rules_generation ?? 0) : null,
+    rates: (kind === "connected" && (facts.status?.rates ?? {})) || null,
     noticePrivate: kind !== "off" && facts.proxy.hash !== null && !facts.privateWindows,
   };
 }

@@ -10,6 +10,15 @@ export const LOCALE = text("lang");
 const numbers = new Intl.NumberFormat(LOCALE || "en");
 export const number = (value) => numbers.format(value);
 
+const plurals = new Intl.PluralRules(LOCALE || "en");
+
+/**
+ * A text with a number in it, in the form that the language has for that number: <key>_one, <key>_other …
+ * @param {string} key
+ * @param {number} count
+ */
+export const counted = (key, count) => text(`${key}_${plurals.select(count)}`, number(count));
+
 /** Language, direction and every element that names its text. */
 export function translatePage() {
   document.documentElement.lang = LOCALE;
@@ -19,6 +28,12 @@ export function translatePage() {
     element.ariaLabel = element.placeholder = text(element.dataset.label);
   }
 }
+
+/**
+ * What to do about an error, where we have words for it.
+ * @param {{code?: string}} error
+ */
+export const fixText = ({ code = "" }) => text(`fix_${code.replaceAll("-", "_")}`);
 
 /** What a person is told of an error: in our words where we have some, else in its own. */
 export function errorText({ code = "", message = "" }) {

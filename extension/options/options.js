@@ -5,6 +5,10 @@ import { failed, Host, HostError, NATIVE_HOST } from "../lib/native.js";
 import { PROTOCOL_VERSION } from "../lib/reconcile.js";
 import { KINDS } from "../lib/state.js";
 import { errorText, LOCALE, number, ruleText, text, translatePage, warningText, whyText } from "../lib/words.js";
+import { joinForm } from "../lib/join.js";
+import { load as loadChoices, take as takeChoices } from "./choices.js";
+import { heard, lost } from "./own.js";
+import "./parts.js";
 import { openDialog } from "./rule-dialog.js";
 import { makeRow } from "./row.js";
 import { LOCAL_NETWORK, Rules, search } from "./rules.js";
@@ -22,7 +26,8 @@ for (const id of ["otherwise", "import-action"]) {
 
 /** @type {Host | null} */
 let host = null;
-const rules = new Rules((cmd, fields) => (host ? host.request(cmd, fields) : Promise.reject(failed("host-lost"))));
+const ask = (cmd, fields) => (host ? host.request(cmd, fields) : Promise.reject(failed("host-lost")));
+const rules = new Rules(ask);
 /** The places of the rules shown, in order. @type {number[]} */
 let places = [];
 /** What is being done; the next waits, so that each sees the rules as the one before left them. */
@@ -39,13 +44,20 @@ async function open() {
   document.body.dataset.state = "loading";
   element("help").hidden = true;
   const opened = new Host(() => api.runtime.connectNative(NATIVE_HOST), portError, {
-    status: ({ rules_generation: newest }) => inTurn(() => newest > rules.generation && reload()),
+    status: (status) => {
+      heard(status, version);
+      inTurn(() => status.rules_generation > rules.generation && reload());
+    },
     closed: (failure) => opened === host && showFailure(failure),
   });
   host = opened;
+  let version = "";
   try {
-    const { hello } = await opened.request("hello", { version: PROTOCOL_VERSION, client });
+    const { hello, status } = await opened.request("hello", { version: PROTOCOL_VERSION, client });
     if (hello?.version !== PROTOCOL_VERSION) throw failed("version");
+    version = hello.helper;
+    if (status) heard(status, version);
+    await loadChoices(ask, toast);
     await rules.load();
     document.body.dataset.state = "ready";
     show();
@@ -55,6 +67,7 @@ async function open() {
 }
 
 function showFailure({ kind, error }) {
+  lost({ kind, error });
   host?.close();
   host = null;
   document.body.dataset.state = "failed";
@@ -292,4 +305,8 @@ function toast(words, undo = null) {
 }
 
 element("help-retry").addEventListener("click", open);
+joinForm(element("join"), ask, (settings) => {
+  takeChoices(settings);
+  toast(text("join_done"));
+});
 open();

@@ -1,35 +1,21 @@
 // The popup only shows views and passes presses on; the background decides.
 
 import { api } from "../lib/compat.js";
+import { bytes, country, flag, rate } from "../lib/format.js";
 import { isOwnRule, webAddress } from "../lib/site.js";
-import { errorText, LOCALE, text, translatePage, warningText, whyText } from "../lib/words.js";
-import { bytes, country } from "./format.js";
+import { counted, errorText, fixText, LOCALE, text, translatePage, warningText, whyText } from "../lib/words.js";
+import { NEEDED, showFailing } from "./failing.js";
+import { draw } from "./graph.js";
+import { showRoute } from "./route.js";
 
 const element = (id) => document.getElementById(id);
 
 translatePage();
-
-const LABELS = {
-  "label-exit": "label_exit",
-  "one-hop": "one_hop",
-  "label-down": "label_down",
-  "label-up": "label_up",
-  "error-title": "error_title",
-  "notice-text": "notice_private",
-  "notice-do": "notice_private_do",
-  escape: "press_off",
-  copy: "copy",
-  "label-site": "site_title",
-  "site-forget": "site_forget",
-  "site-reload": "site_reload",
-};
-for (const [id, key] of Object.entries(LABELS)) element(id).textContent = text(key);
-
 element("options").title = text("options");
-element("options").setAttribute("aria-label", text("options"));
-element("site-choices").setAttribute("aria-label", text("site_always"));
 const choices = [...element("site-choices").children];
-for (const choice of choices) choice.textContent = text(`choice_${choice.dataset.action}`);
+
+/** The part of the settings page where an error is dealt with. */
+const PLACES = { "no-peers": "network", "too-few-peers": "connection", "no-exit-there": "connection" };
 
 /** Change only what differs: a live region repeats whatever is written to it. */
 function put(id, words) {
@@ -41,7 +27,7 @@ function reveal(id, shown) {
   element(id).hidden = !shown;
 }
 
-/** @param {import("../lib/state.js").View} view */
+/** @param {import("../lib/state.js").View & {samples: import("../lib/history.js").Sample[]}} view */
 function show(view) {
   document.body.dataset.look = view.look;
   document.body.dataset.kind = view.kind;
@@ -58,23 +44,36 @@ function show(view) {
   put("extension", `${text("label_extension")}: ${api.runtime.id}`);
 
   showError(view.error);
-  reveal("facts", view.kind === "connected");
-  reveal("exit-row", view.exit);
-  reveal("one-hop", view.oneHop);
-  put("exit-country", country(view.exit?.country ?? "", LOCALE));
-  put("exit-name", view.exit?.nickname ?? "");
-  put("down", bytes(view.traffic?.down ?? 0, LOCALE));
-  put("up", bytes(view.traffic?.up ?? 0, LOCALE));
-
+  showFacts(view);
   reveal("press", view.press);
   element("press").dataset.press = view.press ?? "";
   put("press", view.press ? text(`press_${view.press}`) : "");
   reveal("escape", view.escape);
   reveal("notice", view.noticePrivate);
 
-  if (view.rules === null) revealSite(false);
-  else if (view.rules !== asked) askAboutSite();
+  // While the helper is attached anew, what is known of the site stays, to be looked at only.
+  const waiting = view.rules === null && view.kind === "connecting" && !element("site").hidden;
+  for (const button of element("site").querySelectorAll("button")) button.disabled = waiting;
+  if (view.rules === null && !waiting) revealSite(false);
+  else if (view.rules !== null && view.rules !== asked) askAboutSite();
   asked = view.rules;
+}
+
+function showFacts(view) {
+  reveal("facts", view.kind === "connected");
+  reveal("exit-row", view.exit);
+  reveal("one-hop", view.oneHop);
+  put("exit-flag", flag(view.exit?.country ?? ""));
+  put("exit-country", country(view.exit?.country ?? "", LOCALE));
+  put("exit-name", view.exit?.nickname ?? "");
+  put("down", bytes(view.traffic?.down ?? 0, LOCALE));
+  put("up", bytes(view.traffic?.up ?? 0, LOCALE));
+  put("down-rate", rate(view.rates?.down ?? 0, LOCALE));
+  put("up-rate", rate(view.rates?.up ?? 0, LOCALE));
+  put("peers", counted("peers", view.peers));
+  put("mode", view.mode ? text(`mode_${view.mode}`) : "");
+  showRoute(element("route"), view.hops);
+  draw(view.samples ?? []);
 }
 
 /** The tab of this window, and the state of the rules for which its verdict was asked. */
@@ -88,8 +87,9 @@ async function askAboutSite() {
     : await api.tabs.query({ active: true, currentWindow: true });
   tab = active ?? null;
   const url = webAddress(tab?.url);
-  if (url) background.postMessage({ site: "test", url });
-  else revealSite(false);
+  if (!url) return revealSite(false);
+  background.postMessage({ site: "test", url });
+  background.postMessage({ watch: tab.id });
 }
 
 function revealSite(shown) {
@@ -117,8 +117,8 @@ function showSite({ url, verdict, error }) {
   reveal("site-forget", own);
 }
 
-function decide(action) {
-  background.postMessage({ site: "decide", url: tab.url, action });
+function decide(action, url = tab.url) {
+  background.postMessage({ site: "decide", url, action });
   reveal("site-reload", true);
 }
 
@@ -126,22 +126,35 @@ function decide(action) {
 function showError(error) {
   reveal("error", error);
   if (!error) return;
-  const own = text(`error_${String(error.code).replaceAll("-", "_")}`);
-  put("error-text", own || (error.message ? "" : text("error_other")));
-  put("error-message", error.message ?? "");
-  put("error-hint", error.hint ?? "");
+  const fix = fixText(error);
+  put("error-text", errorText({ code: error.code, message: fix ? "" : error.message }));
+  put("error-fix", fix);
+  const known = element("error-text").textContent === error.message;
+  put("error-message", fix || known ? "" : (error.message ?? ""));
+  put("error-hint", fix ? "" : (error.hint ?? ""));
+  const place = PLACES[error.code];
+  reveal("error-do", place);
+  element("error-do").dataset.place = place ?? "";
+  put("error-do", place ? text(`nav_${place}`) : "");
 }
 
 let background;
 
+function take(message) {
+  if (message.site) showSite(message.site);
+  else if (message.failing) showFailing(message, decide);
+  else show(message);
+}
+
 /** The background may end at any time; its end is no reason to show what was. */
 function open() {
   background = api.runtime.connect({ name: "popup" });
-  background.onMessage.addListener((message) => (message.site ? showSite(message.site) : show(message)));
+  background.onMessage.addListener(take);
   background.onDisconnect.addListener(open);
 }
 
 const press = (name) => background.postMessage({ press: name });
+const settings = (part) => api.tabs.create({ url: api.runtime.getURL(`options/options.html#${part}`) });
 
 element("press").addEventListener("click", () => {
   // The browser asks the person, and only inside a press.
@@ -151,6 +164,11 @@ element("press").addEventListener("click", () => {
 element("escape").addEventListener("click", () => press("off"));
 element("notice-do").addEventListener("click", () => press("settings"));
 element("options").addEventListener("click", () => api.runtime.openOptionsPage());
+element("exit-change").addEventListener("click", () => settings("connection"));
+element("error-do").addEventListener("click", ({ target }) => settings(target.dataset.place));
+element("failing-allow").addEventListener("click", async () => {
+  if (await api.permissions.request(NEEDED)) background.postMessage({ watch: tab.id });
+});
 for (const choice of choices) choice.addEventListener("click", () => decide(choice.dataset.action));
 element("site-forget").addEventListener("click", () => decide(null));
 element("site-reload").addEventListener("click", () => {

@@ -102,6 +102,8 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     exit_allowed_ports: tuple[Port, ...] = (80, 443)
     hops: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
     """Peers between this computer and the site: 1 is fast, 3 lets no single peer know both ends."""
+    exit_country: Annotated[str, msgspec.Meta(pattern="^([A-Z]{2})?$")] = ""
+    """Where the usual route ends; empty for anywhere."""
     invite_only: bool = False
     """Whether directories may neither show this node nor pass it on: only who holds its descriptor finds it."""
     directory_http: str | None = None

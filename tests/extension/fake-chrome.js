@@ -91,7 +91,7 @@ export const chrome = {
     create: async (name, info) => void chrome.alarms.kept.set(name, info),
     clear: async (name) => chrome.alarms.kept.delete(name),
   },
-  permissions: { onAdded: event(), onRemoved: event() },
+  permissions: { onAdded: event(), onRemoved: event(), contains: async () => chrome.webRequest !== undefined },
   extension: { allowed: true, isAllowedIncognitoAccess: async () => chrome.extension.allowed },
   action: {
     setIcon: ({ path }) => (icon.path = path[16]),
@@ -101,7 +101,7 @@ export const chrome = {
     setTitle: ({ title }) => (icon.title = title),
   },
   i18n: { getMessage: (key) => key },
-  tabs: { create: async ({ url }) => log.push(`tab ${url}`) },
+  tabs: { onRemoved: event(), get: async (id) => ({ id, incognito: id >= 1000 }), create: async ({ url }) => log.push(`tab ${url}`) },
 };
 
 globalThis.chrome = chrome;

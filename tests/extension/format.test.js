@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { bytes, country } from "../../extension/popup/format.js";
+import { bytes, country, flag, rate } from "../../extension/lib/format.js";
 
 for (const [count, words] of [
   [0, "0 byte"],
@@ -22,4 +22,11 @@ test("countries", () => {
   assert.equal(country("NL", "fa"), "هلند");
   for (const odd of ["", "X", "NLD", "<b>"]) assert.equal(country(odd, "en"), odd);
   assert.equal(country("QQ", "en"), "QQ");
+});
+
+test("flags and rates", () => {
+  assert.equal(flag("nl"), "\u{1f1f3}\u{1f1f1}");
+  assert.equal(flag("N"), "");
+  assert.equal(rate(2_410_000, "en"), "2.4 MB/s");
+  assert.equal(rate(0.5, "en"), "1 byte/s");
 });

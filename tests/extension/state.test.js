@@ -89,7 +89,7 @@ test("green only where every fact says so; held only where our script is in forc
     }
     assert.equal(shown.direct, all && facts.proxy.direct);
     if (shown.held === null) assert.ok(shown.look === "off" || (all && facts.privateWindows));
-    if (shown.exit || shown.traffic) assert.ok(all);
+    if (shown.exit || shown.traffic || shown.rates || shown.hops.length) assert.ok(all);
     assert.equal(shown.rules !== null, all);
     if (all) assert.equal(shown.noticePrivate, !facts.privateWindows);
     if (all) green++;
@@ -147,6 +147,15 @@ const FAMILIES = [
   ["verdict", ACTIONS],
   ["kind", RULE_KINDS],
   ["hint", RULE_KINDS],
+  ["mode", ["client", "relay", "bootstrap", "exit", "super"]],
+  ["nav", ["connection", "rules", "settings", "mode", "log", "network", "diagnostics", "about"]],
+  ["fail", ["refused", "timeout", "name", "secure", "other"]],
+  ["repair", ["tunnel", "direct"]],
+  ["about", ["client", "relay", "bootstrap", "exit", "super"]],
+  ["join", ["first", "same", "newer", "older", "other"]],
+  ["exits", ["one", "other"]],
+  ["peers", ["one", "other"]],
+  ["fails", ["one", "other"]],
 ];
 
 test("every text that is put together is there", () => {
@@ -172,6 +181,6 @@ test("no text is left over", () => {
     ...FAMILIES.flatMap(([part, ends]) => ends.map((end) => `${part}_${end}`)),
     ...["name", "description", "held_all", "held_ordinary", "held_none", "held_rules"],
   ]);
-  const left = Object.keys(locales.en).filter((k) => !literal.has(k) && !made.has(k) && !k.startsWith("error_"));
+  const left = Object.keys(locales.en).filter((k) => !literal.has(k) && !made.has(k) && !/^(error|fix)_/.test(k));
   assert.deepEqual(left, []);
 });

@@ -8,7 +8,11 @@ import pytest
 from qnet.browser.rules.keeper import RuleKeeper
 from qnet.browser.rules.store import RuleStore
 from qnet.roles.control import Control, OffsetError, VersionError
+from qnet.roles.discovery import Discovery
+from qnet.roles.peer_book import PeerBook
+from qnet.roles.preferences import Preferences
 from qnet.roles.tunnel import Tunnel
+from qnet.settings import Folders, Settings
 from qnet.wire.messages import (
     PAC_CHUNK,
     PROTOCOL_VERSION,
@@ -45,13 +49,15 @@ class Setting:
         self.tunnel = Tunnel(lambda now: [], disguise(), Scratch(), lambda: None)
         self.control = Control(self.status, self.stopped.set, lambda: None)
         self.rules = RuleKeeper(RuleStore(folder / "rules"), PORT)
+        folders = Folders(folder, folder, folder)
+        self.preferences = Preferences(folders, Settings(), Discovery(PeerBook(folder / "peers")), self.tunnel)
 
     def status(self) -> Status:
         view = self.tunnel.view()
         return Status(state=view.state, mode="client", version="0", since=0, leases=view.leases)
 
     def ready(self) -> None:
-        self.control.ready(self.tunnel, self.rules, PORT)
+        self.control.ready(self.tunnel, self.rules, PORT, self.preferences)
 
 
 @pytest.fixture

@@ -152,6 +152,22 @@ async def test_an_unreachable_peer_is_tried_again_after_growing_pauses(decoy: in
         assert run.tunnel.view().state is OFFLINE
 
 
+async def test_another_country_is_gone_to_at_once_and_one_without_exits_is_said(decoy: int) -> None:
+    async with peer(decoy) as one, peer(decoy) as two:
+        exits = one.descriptor(country="NL"), two.descriptor(country="DE")
+        async with running(*exits) as run:
+            for country in ("DE", "NL", "DE"):
+                run.tunnel.choose(1, country)
+                run.tunnel.lease("browser")
+                await until(lambda: [hop.country for hop in run.tunnel.view().hops] == [country])  # noqa: B023
+            run.tunnel.choose(1, "FR")
+            await until(lambda: "no-exit-there" in run.errors)
+            assert run.tunnel.view().hops == []
+            run.tunnel.choose(1, "")
+            await run.state(CONNECTED)
+            assert run.errors == ["no-exit-there"]
+
+
 async def test_a_person_who_asks_again_does_not_wait(decoy: int, dead: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tunnel_module, "backoff", lambda attempt, rng: 60.0)
     async with peer(decoy) as made, running(made.descriptor(addresses=(dead,))) as run:

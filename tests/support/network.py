@@ -221,9 +221,13 @@ def community(
     exit_rules: Sequence[str] = (),
     operator_mode: str = "super",
     operator_rules: Sequence[str] = (),
+    countries: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Community]:
-    """Everything up and every peer listed with every operator. ``say`` is told each step."""
+    """Everything up and every peer listed with every operator. ``countries``: of the first nodes, if not NL.
+
+    ``say`` is told each step.
+    """
     with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
         authority = Authority()
         roots = authority.write(folder)
@@ -241,6 +245,8 @@ def community(
         makes = [(f"operator{at + 1}", operator_mode, [*exit_rules, *operator_rules]) for at in range(operators)]
         makes += [(f"relay{at + 1}", "relay", []) for at in range(relays)]
         makes += [(f"exit{at + 1}", "exit", list(exit_rules)) for at in range(exits)]
+        for (_, _, rules), country in zip(makes, countries, strict=False):
+            rules.append(f"--country={country}")
         nodes = [node(*each) for each in makes]
         # Entered in parallel, left in order: an exit stack is not for threads.
         entered = [started(each) for each in nodes]

@@ -32,6 +32,7 @@ from qnet.roles.discovery import Discovery
 from qnet.roles.exit import Exit
 from qnet.roles.log_ring import LogRing
 from qnet.roles.peer_book import PeerBook
+from qnet.roles.preferences import Preferences
 from qnet.roles.proxy import Proxy
 from qnet.roles.rates import RateMeter
 from qnet.roles.tunnel import Tunnel, TunnelView
@@ -111,6 +112,7 @@ class Helper:
                     hops=self._settings.hops,
                     guards=self._folders.data / "guards.json",
                 )
+                tunnel.choose(self._settings.hops, self._settings.exit_country)
                 membership = Membership(
                     self._settings, self._folders, can, disguise, self._scratch, discovery, self._in_use
                 )
@@ -126,7 +128,8 @@ class Helper:
                 if can.proxies:
                     self._proxy = Proxy(tunnel, rules.verdict)
                     await self._serve_programs(self._proxy, browsers)
-                control.ready(tunnel, rules, port)
+                preferences = Preferences(self._folders, self._settings, discovery, tunnel)
+                control.ready(tunnel, rules, port, preferences)
                 group.start_soon(self._announce, server)
                 group.start_soon(membership.run)
                 if can.proxies:

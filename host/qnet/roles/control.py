@@ -1,4 +1,6 @@
-"""What the requests on the control socket mean: leases on the tunnel, the status, the browser's PAC, the rules."""
+"""What the requests on the control socket mean: leases on the tunnel, the status, the browser's PAC, the rules,
+and what a person chooses.
+"""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,6 +12,7 @@ from qnet import __version__
 from qnet.browser.rules.keeper import RuleKeeper
 from qnet.browser.rules.testing import destination_of
 from qnet.net.control import ControlSession
+from qnet.roles.preferences import Preferences
 from qnet.roles.proxy import unmet
 from qnet.roles.tunnel import Tunnel
 from qnet.wire.errors import LocalError
@@ -20,16 +23,20 @@ from qnet.wire.messages import (
     UPLOAD_LIMIT,
     Answer,
     AnyRequest,
+    ChangeSettings,
     Connect,
     Disconnect,
     EditRules,
+    ExamineNetwork,
     GetPac,
     GetRules,
+    GetSettings,
     GetStatus,
     Hello,
     HelloInfo,
     ImportReport,
     ImportRules,
+    JoinNetwork,
     PacChunk,
     ProxyInfo,
     RestoreRules,
@@ -78,11 +85,12 @@ class Control:
         self._uploader: ControlSession | None = None
         self._uploaded: list[str] = []
 
-    def ready(self, tunnel: Tunnel, rules: RuleKeeper, port: int) -> None:
+    def ready(self, tunnel: Tunnel, rules: RuleKeeper, port: int, preferences: Preferences) -> None:
         """``port``: the browsers' proxy port on 127.0.0.1, to which the rules' script leads."""
         self._tunnel = tunnel
         self._rules = rules
         self._port = port
+        self._preferences = preferences
         self._ready.set()
 
     async def handle(self, session: ControlSession, request: AnyRequest) -> Answer:
@@ -131,6 +139,14 @@ class Control:
                 return Answer(id=number, ok=True, imported=report, rules=self._rules.page())
             case TestAddress(id=number, address=address):
                 return Answer(id=number, ok=True, verdict=self._test(address))
+            case GetSettings(id=number):
+                return Answer(id=number, ok=True, settings=await self._preferences.info())
+            case ChangeSettings(id=number):
+                return Answer(id=number, ok=True, settings=await self._preferences.change(request))
+            case ExamineNetwork(id=number):
+                return Answer(id=number, ok=True, proposal=await self._preferences.examine(request))
+            case JoinNetwork(id=number):
+                return Answer(id=number, ok=True, settings=await self._preferences.join(request))
 
     async def _change(self, change: Callable[[], T]) -> T:
         """Change the rules beside the tunnel's work, one after the other, and tell everybody."""

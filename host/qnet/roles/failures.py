@@ -13,6 +13,12 @@ NO_PEERS = ErrorInfo(
     hint="Join a network: qnet join FILE",
     place=Place.HOST,
 )
+NO_EXIT_THERE = ErrorInfo(
+    code="no-exit-there",
+    message="No exit is known in the country chosen.",
+    hint="Choose another country, or any.",
+    place=Place.MESH,
+)
 TOO_FEW_PEERS = ErrorInfo(
     code="too-few-peers",
     message="Too few peers are known for a route of this length.",

@@ -29,7 +29,7 @@ from qnet.net.client_link import Disguise, UnreachablePeerError
 from qnet.net.stream import StreamSocket
 from qnet.roles import guards as guard_file
 from qnet.roles.circuits import BuildError, Circuits, Route, Wish
-from qnet.roles.failures import NO_PEERS, PATH_BIAS, TOO_FEW_PEERS, explain
+from qnet.roles.failures import NO_EXIT_THERE, NO_PEERS, PATH_BIAS, TOO_FEW_PEERS, explain
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.messages import ErrorInfo, Hop, State, Traffic
@@ -149,12 +149,26 @@ class Tunnel:
                     self._rest()
             self._changed()
 
+    def choose(self, hops: int, country: str) -> None:
+        """Have usual routes of ``hops`` that end in ``country`` (empty: anywhere) from now on; others end at once."""
+        before, self._usual = self._usual, Wish(hops, country)
+        if before == self._usual:
+            return
+        self._attempts = 0
+        self._last_error = None
+        self._hurry.set()
+        for route in list(self._circuits.routes):
+            if route.wish == before:
+                self._circuits.close(route)
+        self._wake.set()
+        self._changed()
+
     async def open(self, host: str, port: int, *, country: str = "", hops: int | None = None) -> StreamSocket:
         """A stream to ``host``:``port``, not opened yet; raises ``NoTunnelError``.
 
         ``country`` and ``hops``: what its route must be, where that matters.
         """
-        wish = Wish(hops or self._usual.hops, country)
+        wish = Wish(hops or self._usual.hops, country or self._usual.country)
         route = self._circuits.fit(wish, asyncio.get_running_loop().time())
         if route is None:
             route = await (self._demand() if wish == self._usual else self._particular(wish))
@@ -358,8 +372,15 @@ class Tunnel:
             return route
         if not tried and wish == self._usual and self._wanted() and not self._has_usual():
             self._enter(State.OFFLINE)
-            self._fail(TOO_FEW_PEERS if peers and wish.hops > 1 else NO_PEERS)
+            if wish.country and self._without_country(peers, wish):
+                self._fail(NO_EXIT_THERE)
+            else:
+                self._fail(TOO_FEW_PEERS if peers and wish.hops > 1 else NO_PEERS)
         return None
+
+    def _without_country(self, peers: list[Eligible], wish: Wish) -> bool:
+        """Whether only the country stands in the way."""
+        return next(self._paths(peers, Wish(wish.hops)), None) is not None
 
     def _untried(
         self, peers: list[Eligible], wish: Wish, tried: set[tuple[bytes, ...]], used: set[bytes]

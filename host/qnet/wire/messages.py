@@ -16,6 +16,14 @@ came between. After a change every session gets a status with the new ``generati
 3. → ``{"cmd": "upload", "id": 7, "offset": 0, "text": "…"}`` until a file is there, then
    ``{"cmd": "import-rules", "id": 8, "base": 4}``; ← ``{"ok": true, "id": 8, "imported": {…}, "rules": {…}}``
 
+What a person decides while the helper runs, and joining a network: what the link says is shown first, and its
+fingerprint comes back with the person's consent.
+
+1. → ``{"cmd": "settings", "id": 9}``; ← ``{"ok": true, "id": 9, "settings": {…}}``
+2. → ``{"cmd": "change-settings", "id": 10, "hops": 3}``; ← as above
+3. → ``{"cmd": "examine-network", "id": 11, "link": "qnet:…"}``; ← ``{"ok": true, "id": 11, "proposal": {…}}``
+4. → ``{"cmd": "join-network", "id": 12, "link": "qnet:…", "fingerprint": "…"}``; ← as 1
+
 An error answers ``{"ok": false, "id": 4, "error": {"code", "message", "hint"}}``. Unknown fields are ignored, an
 unknown ``cmd`` is an error. The JSON Schema and the extension's types are generated from this file
 (``tools/generate.py``); a test fails when they drift.
@@ -29,7 +37,7 @@ import msgspec
 from qnet.wire.errors import Place, RemoteError
 
 PROTOCOL_VERSION = 1
-FEATURES = ("connect", "pac", "status-events", "rules")
+FEATURES = ("connect", "pac", "status-events", "rules", "settings", "networks")
 PAC_CHUNK = 128 * 1024
 """Characters of PAC text in one message: with JSON escapes well below the browsers' 1 MiB."""
 RULES_CHUNK = 128 * 1024
@@ -188,6 +196,31 @@ class TestAddress(Request, tag="test", frozen=True):
     address: str
 
 
+class GetSettings(Request, tag="settings", frozen=True):
+    """Asks for what a person may change while the helper runs, and between what."""
+
+
+class ChangeSettings(Request, tag="change-settings", frozen=True):
+    """Changes what is given, at once and for later starts. ``exit_country``: two letters, or empty for any."""
+
+    hops: int | None = None
+    exit_country: str | None = None
+
+
+class ExamineNetwork(Request, tag="examine-network", frozen=True):
+    """Asks what joining by an invitation link would mean; changes nothing."""
+
+    link: str
+
+
+class JoinNetwork(Request, tag="join-network", frozen=True):
+    """Joins, after a person has agreed to what has this ``fingerprint``; ``replace``: to leave another one, too."""
+
+    link: str
+    fingerprint: str
+    replace: bool = False
+
+
 AnyRequest: TypeAlias = (
     Hello
     | GetStatus
@@ -201,6 +234,10 @@ AnyRequest: TypeAlias = (
     | Upload
     | ImportRules
     | TestAddress
+    | GetSettings
+    | ChangeSettings
+    | ExamineNetwork
+    | JoinNetwork
 )
 
 
@@ -355,6 +392,41 @@ class ImportReport(msgspec.Struct, kw_only=True, frozen=True):
     default: RuleAction | None = None
 
 
+class ExitCountry(msgspec.Struct, kw_only=True, frozen=True):
+    """A country, two letters, and how many exits are known there."""
+
+    country: str
+    exits: int
+
+
+class NetworkInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """A network; ``fingerprint`` is for comparing aloud, ten groups of four hex digits."""
+
+    name: str
+    fingerprint: str
+    operators: int
+
+
+class SettingsInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """What is in force: ``hops`` and ``exit_country`` (empty: any) of the usual route.
+
+    ``peers``: known, of every kind. ``countries``: where known exits say that they stand. ``network``: the one joined.
+    """
+
+    hops: int
+    exit_country: str
+    peers: int
+    countries: list[ExitCountry]
+    network: NetworkInfo | None = None
+
+
+class ProposalInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """What a link leads to. ``relation`` to the present network: first, same, newer, older, other."""
+
+    network: NetworkInfo
+    relation: str
+
+
 # --- answers and events
 
 
@@ -370,6 +442,8 @@ class Answer(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     rules: RulesPage | None = None
     verdict: VerdictInfo | None = None
     imported: ImportReport | None = None
+    settings: SettingsInfo | None = None
+    proposal: ProposalInfo | None = None
     error: ErrorInfo | None = None
 
 

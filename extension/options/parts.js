@@ -1,0 +1,29 @@
+// The parts of the settings page: one is shown at a time, named in the address behind #.
+
+import { text } from "../lib/words.js";
+
+const PARTS = ["connection", "network", "rules", "settings", "mode", "log", "diagnostics", "about"];
+/** What needs no helper. */
+const ALONE = ["settings", "mode", "log", "diagnostics", "about"];
+
+const nav = document.getElementById("nav");
+const sections = document.querySelectorAll("[data-part]");
+
+for (const part of PARTS) {
+  const link = document.createElement("a");
+  link.href = `#${part}`;
+  link.textContent = text(`nav_${part}`);
+  nav.append(link);
+}
+
+function show() {
+  const named = location.hash.slice(1);
+  const part = PARTS.includes(named) ? named : "rules";
+  for (const section of sections) section.hidden = section.dataset.part !== part;
+  for (const link of nav.children) link.ariaCurrent = link.hash === `#${part}` ? "page" : null;
+  document.body.dataset.part = part;
+  document.body.classList.toggle("alone", ALONE.includes(part));
+}
+
+addEventListener("hashchange", show);
+show();
