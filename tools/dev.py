@@ -32,6 +32,7 @@ PACKAGES = {
     "ip": "iproute2",
     "nginx": "nginx-light",
     "node": "nodejs",
+    "npm": "npm",
     "openssl": "openssl",
     "redis-server": "redis-server",
     "ss-server": "shadowsocks-libev",
@@ -82,6 +83,9 @@ VERBS = {
         "how fast it is, beside others", [Stage("bench", ["python", "-m", "tools.bench"], False)], BENCH_PROGRAMS
     ),
     "screens": Verb("take screenshots", [Stage("screens", ["python", "-m", "e2e.screens"], False)], DEMO_PROGRAMS),
+    "package": Verb(
+        "what the stores get", [Stage("package", ["python", "tools/package/package.py"], False)], ("node", "npm")
+    ),
     "setup": Verb("only set up", [], TEST_PROGRAMS),
 }
 
