@@ -1,6 +1,6 @@
 // Generated from host/qnet/wire/messages.py by tools/generate.py.
 
-export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress;
+export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress | GetSubscriptions | Subscribe | Unsubscribe | Refresh;
 
 /** The answer to request `id`: `ok` with the parts that the request asked for, or `error`. */
 export interface Answer {
@@ -13,6 +13,7 @@ export interface Answer {
   rules?: RulesPage | null;
   verdict?: VerdictInfo | null;
   imported?: ImportReport | null;
+  subscriptions?: Subscription[] | null;
   error?: ErrorInfo | null;
 }
 
@@ -131,6 +132,35 @@ export interface TestAddress {
   id: number;
 }
 
+/** Asks for the lists subscribed to, and how they are. */
+export interface GetSubscriptions {
+  cmd: "subscriptions";
+  id: number;
+}
+
+/** Subscribes to the list at `url`: what it names gets `action`, what it excepts `exceptions`. */
+export interface Subscribe {
+  cmd: "subscribe";
+  url: string;
+  action: RuleAction;
+  exceptions?: RuleAction;
+  id: number;
+}
+
+/** Forgets the list at `url`, its rules included. */
+export interface Unsubscribe {
+  cmd: "unsubscribe";
+  url: string;
+  id: number;
+}
+
+/** Fetches the list at `url` now, through the tunnel, and waits for it. */
+export interface Refresh {
+  cmd: "refresh";
+  url: string;
+  id: number;
+}
+
 /** Who the helper is. */
 export interface HelloInfo {
   version: number;
@@ -245,6 +275,7 @@ export interface VerdictInfo {
   rule?: Rule | null;
   index?: number;
   unmet?: boolean;
+  section?: string;
 }
 
 /** What a file gave: how many rules, how many of them `direct`, how much trouble, the first hundred warnings. */
@@ -254,6 +285,19 @@ export interface ImportReport {
   trouble: number;
   warnings: string[];
   default?: RuleAction | null;
+}
+
+/** A list: how many `rules` of it are in force, when it was `fetched` (0: never) and `checked`, and will be. */
+export interface Subscription {
+  url: string;
+  action: RuleAction;
+  exceptions: RuleAction;
+  rules: number;
+  trouble: number;
+  fetched: number;
+  checked: number;
+  next: number;
+  error?: ErrorInfo | null;
 }
 
 /** The status changed. */

@@ -23,10 +23,12 @@ from qnet.wire.messages import (
     GetPac,
     GetRules,
     GetStatus,
+    GetSubscriptions,
     Hello,
     ImportRules,
     MessageError,
     PacChunk,
+    Refresh,
     RestoreRules,
     Rule,
     RuleAction,
@@ -35,6 +37,8 @@ from qnet.wire.messages import (
     Status,
     StatusEvent,
     Stop,
+    Subscribe,
+    Unsubscribe,
     Upload,
     decode_request,
     encode,
@@ -58,6 +62,10 @@ REQUESTS = {
     "upload": Upload(id=10, offset=0, text="||a.test"),
     "import-rules": ImportRules(id=11, base=3, action=RuleAction.BLOCK, replace=True, trial=True),
     "test": AddressTest(id=12, address="https://a.test/"),
+    "subscriptions": GetSubscriptions(id=13),
+    "subscribe": Subscribe(id=14, url="https://lists.test/", action=RuleAction.BLOCK, exceptions=RuleAction.DIRECT),
+    "unsubscribe": Unsubscribe(id=15, url="https://lists.test/"),
+    "refresh": Refresh(id=16, url="https://lists.test/"),
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qnet import __version__
-from qnet.cli import community
+from qnet.cli import community, subscriptions
 from qnet.settings import Folders, Settings, find_folders, load_settings
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "Show what the helper is doing.").add_argument("--json", action="store_true")
     add("stop", _stop, "End the helper.")
     community.add_commands(add)
+    subscriptions.add_commands(add)
     add("descriptor", _descriptor, "Write this node's signed descriptor to FILE.").add_argument(
         "file", type=Path, metavar="FILE"
     )

@@ -16,6 +16,9 @@ came between. After a change every session gets a status with the new ``generati
 3. → ``{"cmd": "upload", "id": 7, "offset": 0, "text": "…"}`` until a file is there, then
    ``{"cmd": "import-rules", "id": 8, "base": 4}``; ← ``{"ok": true, "id": 8, "imported": {…}, "rules": {…}}``
 
+Lists that others keep come after the person's own rules, each as a section of its own; no message about them can change
+those: ``subscriptions`` tells them, ``subscribe``, ``unsubscribe`` and ``refresh`` change them and tell them.
+
 An error answers ``{"ok": false, "id": 4, "error": {"code", "message", "hint"}}``. Unknown fields are ignored, an
 unknown ``cmd`` is an error. The JSON Schema and the extension's types are generated from this file
 (``tools/generate.py``); a test fails when they drift.
@@ -29,7 +32,7 @@ import msgspec
 from qnet.wire.errors import Place, RemoteError
 
 PROTOCOL_VERSION = 1
-FEATURES = ("connect", "pac", "status-events", "rules")
+FEATURES = ("connect", "pac", "status-events", "rules", "subscriptions")
 PAC_CHUNK = 128 * 1024
 """Characters of PAC text in one message: with JSON escapes well below the browsers' 1 MiB."""
 RULES_CHUNK = 128 * 1024
@@ -188,6 +191,30 @@ class TestAddress(Request, tag="test", frozen=True):
     address: str
 
 
+class GetSubscriptions(Request, tag="subscriptions", frozen=True):
+    """Asks for the lists subscribed to, and how they are."""
+
+
+class Subscribe(Request, tag="subscribe", frozen=True):
+    """Subscribes to the list at ``url``: what it names gets ``action``, what it excepts ``exceptions``."""
+
+    url: str
+    action: RuleAction
+    exceptions: RuleAction = RuleAction.TUNNEL
+
+
+class Unsubscribe(Request, tag="unsubscribe", frozen=True):
+    """Forgets the list at ``url``, its rules included."""
+
+    url: str
+
+
+class Refresh(Request, tag="refresh", frozen=True):
+    """Fetches the list at ``url`` now, through the tunnel, and waits for it."""
+
+    url: str
+
+
 AnyRequest: TypeAlias = (
     Hello
     | GetStatus
@@ -201,6 +228,10 @@ AnyRequest: TypeAlias = (
     | Upload
     | ImportRules
     | TestAddress
+    | GetSubscriptions
+    | Subscribe
+    | Unsubscribe
+    | Refresh
 )
 
 
@@ -330,7 +361,8 @@ class RulesPage(msgspec.Struct, kw_only=True, frozen=True):
 class VerdictInfo(msgspec.Struct, kw_only=True, frozen=True):
     """What happens to ``host``:``port``: the rule that decided and its place, or no rule where the default did.
 
-    ``unmet``: the tunnel is not as the rule wants it at the moment, so the request would be refused.
+    ``unmet``: the tunnel is not as the rule wants it at the moment, so the request would be refused. ``section``: URL
+    of the list that the rule is from; then it has no ``index`` among the person's own.
     """
 
     host: str
@@ -339,6 +371,7 @@ class VerdictInfo(msgspec.Struct, kw_only=True, frozen=True):
     rule: Rule | None = None
     index: int = -1
     unmet: bool = False
+    section: str = ""
 
 
 class ImportReport(msgspec.Struct, kw_only=True, frozen=True):
@@ -349,6 +382,24 @@ class ImportReport(msgspec.Struct, kw_only=True, frozen=True):
     trouble: int
     warnings: list[str]
     default: RuleAction | None = None
+
+
+class Subscription(msgspec.Struct, kw_only=True, frozen=True):
+    """A list: how many ``rules`` of it are in force, when it was ``fetched`` (0: never) and ``checked``, and will be.
+
+    Times in unix seconds; ``next`` is the next check. ``error`` is what the last check met; the rules of the last good
+    one stay in force.
+    """
+
+    url: str
+    action: RuleAction
+    exceptions: RuleAction
+    rules: int
+    trouble: int
+    fetched: float
+    checked: float
+    next: float
+    error: ErrorInfo | None = None
 
 
 # --- answers and events
@@ -366,6 +417,7 @@ class Answer(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     rules: RulesPage | None = None
     verdict: VerdictInfo | None = None
     imported: ImportReport | None = None
+    subscriptions: list[Subscription] | None = None
     error: ErrorInfo | None = None
 
 
