@@ -132,19 +132,21 @@ def chromium(
     env: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
     headless: bool = True,
+    program: Path | None = None,
 ) -> Iterator[Chromium]:
     """Launch Chromium on ``profile`` (kept afterwards, so that a second launch is a restart).
 
     ``extension`` is the built folder to load, or None for the one that the profile has (see ``keep_extension``).
 
     ``launcher`` is the native host to register in the profile, for the extension IDs ``allowed`` (default: ours);
-    None registers none. ``env`` is what browser and native host run in (default: this process's).
+    None registers none. ``env`` is what browser and native host run in (default: this process's). ``program`` is run
+    in the browser's place, which it shall start.
     """
     if launcher is not None:
         install_profile(launcher, profile, allowed)
     context = playwright.chromium.launch_persistent_context(
         profile,
-        executable_path=shutil.which("chromium"),
+        executable_path=program or shutil.which("chromium"),
         headless=headless,
         args=[
             *ARGUMENTS,

@@ -180,6 +180,13 @@ class Firefox:
         finally:
             self.session.command("browsingContext.close", context=context)
 
+    def kill_background(self) -> None:
+        """End the extension's background, as the browser does when it is idle; the next event starts it again."""
+        window = self.session.command("browsingContext.getTree", **{"moz:scope": "chrome"})["contexts"][0]["context"]
+        policy = f"WebExtensionPolicy.getByID({json.dumps(GECKO_ID)})"
+        ended = f"{policy}.extension.terminateBackground({{ignoreDevToolsAttached: true}})"
+        self.session.evaluate(window, f"({ended}, 0)")
+
 
 @contextmanager
 def firefox(
@@ -191,11 +198,13 @@ def firefox(
     preferences: Mapping[str, object] | None = None,
     private_windows: bool = True,
     page: str = "about:blank",
+    program: Path | None = None,
 ) -> Iterator[Firefox]:
     """Launch Firefox with ``home`` as the person's home; its profile is kept there, so a second launch is a restart.
 
     ``extension``: the built folder to install, or None for what the profile has. ``launcher``: the native host to
-    register, as ``qnet install`` does. ``page`` is opened while the browser starts.
+    register, as ``qnet install`` does. ``page`` is opened while the browser starts. ``program`` is run in the browser's
+    place, which it shall start.
     """
     profile = home / "profile"
     profile.mkdir(parents=True, exist_ok=True)
@@ -207,7 +216,7 @@ def firefox(
         for name, value in {**PREFERENCES, **(preferences or {})}.items()
     ]
     (profile / "user.js").write_text("\n".join(lines) + "\n")
-    command = [str(shutil.which("firefox-esr")), "--headless", "--no-remote", "--profile", str(profile)]
+    command = [str(program or shutil.which("firefox-esr")), "--headless", "--no-remote", "--profile", str(profile)]
     command += ["--remote-debugging-port=0", "--remote-allow-system-access", page]
     log = home / "firefox.log"
     with log.open("w") as output:

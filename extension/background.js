@@ -139,5 +139,9 @@ api.permissions.onAdded.addListener(() => {
 });
 api.permissions.onRemoved.addListener(() => reconciler.wake());
 
+// Only so that there is a listener: an update then waits for the browser's next start. Measured: while an extension is
+// being reloaded, either browser lets pages go directly.
+api.runtime.onUpdateAvailable.addListener(() => {});
+
 // Whatever woke us, even an extension switched on again, which has no event.
 reconciler.wake();

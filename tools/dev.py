@@ -85,6 +85,9 @@ VERBS = {
         "how fast it is, beside others", [Stage("bench", ["python", "-m", "tools.bench"], False)], BENCH_PROGRAMS
     ),
     "screens": Verb("take screenshots", [Stage("screens", ["python", "-m", "e2e.screens"], False)], DEMO_PROGRAMS),
+    "package": Verb(
+        "what the stores get", [Stage("package", ["python", "tools/package/package.py"], False)], ("node", "npm")
+    ),
     "setup": Verb("only set up", [], TEST_PROGRAMS),
 }
 

@@ -1,6 +1,6 @@
 // Generated from host/qnet/wire/messages.py by tools/generate.py.
 
-export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress | GetSettings | ChangeSettings | ExamineNetwork | JoinNetwork;
+export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress | GetSettings | ChangeSettings | ExamineNetwork | JoinNetwork | GetSubscriptions | Subscribe | Unsubscribe | Refresh;
 
 /** The answer to request `id`: `ok` with the parts that the request asked for, or `error`. */
 export interface Answer {
@@ -15,6 +15,7 @@ export interface Answer {
   imported?: ImportReport | null;
   settings?: SettingsInfo | null;
   proposal?: ProposalInfo | null;
+  subscriptions?: Subscription[] | null;
   error?: ErrorInfo | null;
 }
 
@@ -163,6 +164,35 @@ export interface JoinNetwork {
   id: number;
 }
 
+/** Asks for the lists subscribed to, and how they are. */
+export interface GetSubscriptions {
+  cmd: "subscriptions";
+  id: number;
+}
+
+/** Subscribes to the list at `url`: what it names gets `action`, what it excepts `exceptions`. */
+export interface Subscribe {
+  cmd: "subscribe";
+  url: string;
+  action: RuleAction;
+  exceptions?: RuleAction;
+  id: number;
+}
+
+/** Forgets the list at `url`, its rules included. */
+export interface Unsubscribe {
+  cmd: "unsubscribe";
+  url: string;
+  id: number;
+}
+
+/** Fetches the list at `url` now, through the tunnel, and waits for it. */
+export interface Refresh {
+  cmd: "refresh";
+  url: string;
+  id: number;
+}
+
 /** Who the helper is. */
 export interface HelloInfo {
   version: number;
@@ -279,6 +309,7 @@ export interface VerdictInfo {
   rule?: Rule | null;
   index?: number;
   unmet?: boolean;
+  section?: string;
 }
 
 /** What a file gave: how many rules, how many of them `direct`, how much trouble, the first hundred warnings. */
@@ -316,6 +347,19 @@ export interface NetworkInfo {
 export interface ProposalInfo {
   network: NetworkInfo;
   relation: string;
+}
+
+/** A list: how many `rules` of it are in force, when it was `fetched` (0: never) and `checked`, and will be. */
+export interface Subscription {
+  url: string;
+  action: RuleAction;
+  exceptions: RuleAction;
+  rules: number;
+  trouble: number;
+  fetched: number;
+  checked: number;
+  next: number;
+  error?: ErrorInfo | null;
 }
 
 /** The status changed. */

@@ -21,9 +21,9 @@ export function siteOf(host) {
 }
 
 /** @param {Verdict} verdict */
-export function isOwnRule({ host, rule }) {
+export function isOwnRule({ host, rule, section = "" }) {
   const site = siteOf(host);
-  return rule?.kind === site.kind && rule.pattern === site.pattern && !rule.port;
+  return section === "" && rule?.kind === site.kind && rule.pattern === site.pattern && !rule.port;
 }
 
 /**

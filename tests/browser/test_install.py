@@ -1,19 +1,24 @@
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from qnet.browser import registry
 from qnet.browser.install import (
+    OF_A_PERSON,
     Action,
     InstallError,
     UnknownPlatformError,
+    check_for_all,
     install,
     install_profile,
     uninstall,
 )
-from qnet.browser.manifests import BROWSERS, NAME, Family, Platform
+from qnet.browser.launcher import write_launcher
+from qnet.browser.manifests import BROWSERS, NAME, SANDBOXED, SYSTEM, Browser, Family, Platform
 
 UNIX = [Platform.LINUX, Platform.MACOS]
 
@@ -40,7 +45,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("platform", UNIX)
 def test_no_browser_no_file(platform: str, home: Path, launcher: Path) -> None:
     outcome = install(launcher, home, platform)
-    assert {i.browser for i in outcome} == {b.name for b in BROWSERS}
+    assert {i.browser for i in outcome} == {b.name for b in OF_A_PERSON if platform in b.places}
     assert {i.action for i in outcome} == {Action.ABSENT}
     assert list(home.iterdir()) == []
 
@@ -154,3 +159,69 @@ def test_windows_points_each_key_to_one_file_per_family(
 def test_no_registry_off_windows() -> None:
     with pytest.raises(registry.NoRegistryError):
         registry.write("Software\\x", "y")
+
+
+FLATPAKS = [browser for browser in SANDBOXED if browser.places[Platform.LINUX].wrapper]
+
+
+@pytest.mark.parametrize("browser", FLATPAKS, ids=lambda b: b.name)
+def test_a_flatpak_browser_gets_an_entry_and_a_way_out_that_it_can_see(
+    browser: Browser, home: Path, launcher: Path
+) -> None:
+    place = browser.places[Platform.LINUX]
+    sandbox = home / place.present[0]
+    sandbox.mkdir(parents=True)
+    (written,) = (i for i in install(launcher, home, "linux") if i.action is Action.WRITTEN)
+    assert written.browser == browser.name
+    started = Path(json.loads(written.path.read_text())["path"])
+    for path in (written.path, started):
+        assert path.is_relative_to(sandbox)
+    assert started.stat().st_mode & 0o777 == 0o755
+    assert written.advice.endswith(f"flatpak override --user --talk-name=org.freedesktop.Flatpak {sandbox.name}")
+    assert Action.WRITTEN not in {i.action for i in install(launcher, home, "linux")}
+    assert {i.action for i in uninstall(launcher, home, "linux") if i.browser == browser.name} == {Action.REMOVED}
+    assert tree(home) == {}
+
+
+def test_the_way_out_of_a_sandbox_leads_to_the_launcher(home: Path, tmp_path: Path) -> None:
+    launcher = write_launcher(tmp_path / "it's data", Path("/bin/echo"))
+    (home / ".var/app/org.mozilla.firefox").mkdir(parents=True)
+    (written,) = (i for i in install(launcher, home, "linux") if i.action is Action.WRITTEN)
+    outside = tmp_path / "bin" / "flatpak-spawn"
+    outside.parent.mkdir()
+    outside.write_text('#!/bin/sh\n[ "$1" = --host ] || exit 1\nshift\nexec "$@"\n')
+    outside.chmod(0o755)
+    command = [json.loads(written.path.read_text())["path"], str(written.path), "extension@qnet"]
+    run = subprocess.run(command, capture_output=True, text=True, env={"PATH": f"{outside.parent}:{os.defpath}"})
+    assert run.stdout == f"-I -m qnet host {written.path} extension@qnet\n"
+
+
+def test_snap_firefox_reads_the_ordinary_folder(home: Path, launcher: Path) -> None:
+    (home / "snap/firefox").mkdir(parents=True)
+    (written,) = (i for i in install(launcher, home, "linux") if i.action is Action.WRITTEN)
+    assert written.path == home / ".mozilla/native-messaging-hosts" / f"{NAME}.json"
+    assert written.advice.endswith(f"flatpak permission-set webextensions {NAME} snap.firefox yes")
+
+
+def test_for_every_user_where_a_browser_is_installed(tmp_path: Path, launcher: Path) -> None:
+    root = tmp_path / "root"
+    (root / "usr/bin").mkdir(parents=True)
+    for present in ("usr/bin/chromium", "usr/bin/firefox-esr"):
+        (root / present).touch()
+    (root / "opt/google/chrome").mkdir(parents=True)
+    outcome = {i.browser: i for i in install(launcher, root, "linux", SYSTEM)}
+    assert {name for name, i in outcome.items() if i.action is Action.WRITTEN} == {"Chromium", "Chrome", "Firefox"}
+    for folder in ("etc/chromium", "etc/opt/chrome", "usr/lib/mozilla"):
+        entry = json.loads((root / folder / "native-messaging-hosts" / f"{NAME}.json").read_text())
+        assert entry["path"] == str(launcher)
+    removed = {i.browser for i in uninstall(launcher, root, "linux", SYSTEM) if i.action is Action.REMOVED}
+    assert removed == {"Chromium", "Chrome", "Firefox"}
+
+
+def test_what_others_cannot_reach_is_not_installed_for_them(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    (private / "python").touch(mode=0o755)
+    with pytest.raises(InstallError, match="other users cannot reach"):
+        check_for_all(private / "python")
+    check_for_all(Path("/bin/sh"))

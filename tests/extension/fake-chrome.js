@@ -67,6 +67,7 @@ export const chrome = {
     onConnect: event(),
     onStartup: event(),
     onInstalled: event(),
+    onUpdateAvailable: event(),
     getURL: (path) => `chrome-extension://x/${path}`,
     connectNative(name) {
       log.push(`native ${name}`);

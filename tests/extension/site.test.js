@@ -46,3 +46,10 @@ test("nothing to do", () => {
 });
 
 test("its own rule goes", () => assert.deepEqual(editsFor(verdict(rule("block")), null), [{ at: 4, remove: 1, insert: [] }]));
+
+test("a rule from a list is never changed: the person's own goes before it", () => {
+  const listed = { ...verdict(rule("direct"), -1), section: "https://lists.test/" };
+  assert.equal(isOwnRule(listed), false);
+  assert.deepEqual(editsFor(listed, "block"), first("block"));
+  assert.deepEqual(editsFor(listed, null), []);
+});

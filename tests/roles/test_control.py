@@ -1,16 +1,21 @@
 """What requests on the control socket mean for the tunnel."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 import pytest
+from httpx import AsyncBaseTransport
 
 from qnet.browser.rules.keeper import RuleKeeper
+from qnet.browser.rules.ruleset import Section
 from qnet.browser.rules.store import RuleStore
+from qnet.browser.rules.subscribed import SubscriptionStore
 from qnet.roles.control import Control, OffsetError, VersionError
 from qnet.roles.discovery import Discovery
 from qnet.roles.peer_book import PeerBook
 from qnet.roles.preferences import Preferences
+from qnet.roles.subscriptions import Subscriptions
 from qnet.roles.tunnel import Tunnel
 from qnet.settings import Folders, Settings
 from qnet.wire.messages import (
@@ -46,6 +51,7 @@ class Setting:
 
     def __init__(self, folder: Path) -> None:
         self.stopped = anyio.Event()
+        self.folder = folder
         self.tunnel = Tunnel(lambda now: [], disguise(), Scratch(), lambda: None)
         self.control = Control(self.status, self.stopped.set, lambda: None)
         self.rules = RuleKeeper(RuleStore(folder / "rules"), PORT)
@@ -57,7 +63,11 @@ class Setting:
         return Status(state=view.state, mode="client", version="0", since=0, leases=view.leases)
 
     def ready(self) -> None:
-        self.control.ready(self.tunnel, self.rules, PORT, self.preferences)
+        lists = Subscriptions(SubscriptionStore(self.folder / "lists"), self.follow, AsyncBaseTransport, lambda: False)
+        self.control.ready(self.tunnel, self.rules, PORT, self.preferences, lists)
+
+    async def follow(self, sections: Sequence[Section]) -> None:
+        self.rules.follow(sections)
 
 
 @pytest.fixture

@@ -26,11 +26,13 @@ from qnet.wire.messages import (
     GetRules,
     GetSettings,
     GetStatus,
+    GetSubscriptions,
     Hello,
     ImportRules,
     JoinNetwork,
     MessageError,
     PacChunk,
+    Refresh,
     RestoreRules,
     Rule,
     RuleAction,
@@ -39,6 +41,8 @@ from qnet.wire.messages import (
     Status,
     StatusEvent,
     Stop,
+    Subscribe,
+    Unsubscribe,
     Upload,
     decode_request,
     encode,
@@ -66,6 +70,10 @@ REQUESTS = {
     "change-settings": ChangeSettings(id=21, hops=3, exit_country="NL"),
     "examine-network": ExamineNetwork(id=22, link="qnet:abc"),
     "join-network": JoinNetwork(id=23, link="qnet:abc", fingerprint="1234", replace=True),
+    "subscriptions": GetSubscriptions(id=13),
+    "subscribe": Subscribe(id=14, url="https://lists.test/", action=RuleAction.BLOCK, exceptions=RuleAction.DIRECT),
+    "unsubscribe": Unsubscribe(id=15, url="https://lists.test/"),
+    "refresh": Refresh(id=16, url="https://lists.test/"),
 }
 
 

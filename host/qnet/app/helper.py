@@ -18,9 +18,10 @@ from qnet import __version__
 from qnet.app.exit_node import make_exit, serve_notice
 from qnet.app.membership import Membership, Public
 from qnet.app.modes import Capabilities, ModeError, capabilities
-from qnet.app.trust import load_roots
+from qnet.app.trust import load_roots, web_trust
 from qnet.browser.rules.keeper import RuleKeeper
 from qnet.browser.rules.store import RuleStore
+from qnet.browser.rules.subscribed import SubscriptionStore
 from qnet.mesh.exit_policy import Address, ExitPolicy, parse_allowance
 from qnet.net.client_link import Disguise
 from qnet.net.control import ControlServer
@@ -35,6 +36,7 @@ from qnet.roles.peer_book import PeerBook
 from qnet.roles.preferences import Preferences
 from qnet.roles.proxy import Proxy
 from qnet.roles.rates import RateMeter
+from qnet.roles.subscriptions import Subscriptions
 from qnet.roles.tunnel import Tunnel, TunnelView
 from qnet.settings import Folders, Settings, split_address
 from qnet.wire.cover.appearance import APPEARANCES
@@ -45,6 +47,7 @@ from qnet.wire.streams import Budget
 from qnet.wire.tls.template import Template
 
 if TYPE_CHECKING:
+    import httpx
     from starlette.types import ASGIApp
 
     from qnet.roles.services import Services
@@ -129,11 +132,18 @@ class Helper:
                     self._proxy = Proxy(tunnel, rules.verdict)
                     await self._serve_programs(self._proxy, browsers)
                 preferences = Preferences(self._folders, self._settings, discovery, tunnel)
-                control.ready(tunnel, rules, port, preferences)
+                lists = Subscriptions(
+                    SubscriptionStore(self._folders.data / "subscriptions"),
+                    lambda sections: control.change(lambda: rules.follow(sections)),
+                    lambda: self._web(tunnel),
+                    lambda: tunnel.view().state is State.CONNECTED,
+                )
+                control.ready(tunnel, rules, port, preferences, lists)
                 group.start_soon(self._announce, server)
                 group.start_soon(membership.run)
                 if can.proxies:
                     group.start_soon(tunnel.run)
+                    group.start_soon(lists.run)
                     if self._connect:
                         tunnel.lease("command line")
                 _log.info("ready as %s", self._settings.mode)
@@ -230,6 +240,13 @@ class Helper:
         if can.exits:
             _log.warning(LEGAL_NOTICE)
         return node.public
+
+    def _web(self, tunnel: Tunnel) -> "httpx.AsyncBaseTransport":
+        """To sites that the helper itself asks."""
+        # Imported here: only who subscribed to a list needs an HTTP client.
+        from qnet.roles.tunnel_http import WebTransport
+
+        return WebTransport(tunnel.open, web_trust(self._settings.decoy_roots))
 
     def _in_use(self) -> bool:
         """Whether somebody uses the tunnel, or wants to."""

@@ -1,5 +1,6 @@
 """The roots that a decoy's certificate must come from: the Web's (certifi), and a test network's own."""
 
+import ssl
 import warnings
 from pathlib import Path
 
@@ -35,6 +36,17 @@ def load_roots(further: str | None) -> list[x509.Certificate]:
         except (OSError, ValueError):
             raise RootsError(f"{further} is not a readable PEM file", "check --decoy-roots") from None
     return roots
+
+
+def web_trust(further: str | None) -> ssl.SSLContext:
+    """What verifies a web site that the helper itself asks; raises ``RootsError``."""
+    context = ssl.create_default_context(cafile=certifi.where())
+    if further is not None:
+        try:
+            context.load_verify_locations(further)
+        except (OSError, ssl.SSLError):
+            raise RootsError(f"{further} is not a readable PEM file", "check --decoy-roots") from None
+    return context
 
 
 def _blocks(pem: bytes) -> list[bytes]:

@@ -11,7 +11,18 @@ from pathlib import Path
 
 from qnet.browser import registry
 from qnet.browser.files import write_if_changed
-from qnet.browser.manifests import BROWSERS, NAME, Family, Place, Platform, is_ours, render
+from qnet.browser.launcher import write_wrapper
+from qnet.browser.manifests import (
+    BROWSERS,
+    NAME,
+    SANDBOXED,
+    Browser,
+    Family,
+    Place,
+    Platform,
+    is_ours,
+    render,
+)
 from qnet.wire.errors import LocalError
 
 
@@ -39,32 +50,41 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """One browser's outcome; ``path`` is where its manifest is, or would be."""
+    """One browser's outcome; ``path`` is where its manifest is, or would be. ``advice``: what else it may need."""
 
     browser: str
     path: Path
     action: Action
+    advice: str = ""
 
 
-def install(launcher: Path, home: Path, platform: str) -> list[Installed]:
-    """Write the manifest that points to ``launcher`` for each browser under ``home``.
+OF_A_PERSON = (*BROWSERS, *SANDBOXED)
 
-    ``platform`` is a value of ``sys.platform``. Raises ``InstallError`` or ``UnknownPlatformError``.
+
+def install(launcher: Path, home: Path, platform: str, browsers: Sequence[Browser] = OF_A_PERSON) -> list[Installed]:
+    """Write the manifest that points to ``launcher`` for each of ``browsers`` found under ``home``.
+
+    ``platform`` is a value of ``sys.platform``; for ``manifests.SYSTEM`` ``home`` is the root.
+    Raises ``InstallError`` or ``UnknownPlatformError``.
     """
 
     def put(family: Family, place: Place, path: Path) -> Action:
-        if not any((home / folder).is_dir() for folder in place.present):
+        if not is_present(home, place):
             return Action.ABSENT
-        changed = write_if_changed(path, render(family, launcher.absolute()), 0o644)
+        started, changed = launcher.absolute(), False
+        if place.wrapper:
+            started = (home / place.wrapper).absolute()
+            changed = write_wrapper(started, launcher.absolute())
+        changed |= write_if_changed(path, render(family, started), 0o644)
         if place.registry and registry.read(place.registry) != str(path):
             registry.write(place.registry, str(path))
             changed = True
         return Action.WRITTEN if changed else Action.UNCHANGED
 
-    return list(_each(home, platform, launcher.absolute().parent, put))
+    return list(_each(home, platform, launcher.absolute().parent, put, browsers))
 
 
-def uninstall(launcher: Path, home: Path, platform: str) -> list[Installed]:
+def uninstall(launcher: Path, home: Path, platform: str, browsers: Sequence[Browser] = OF_A_PERSON) -> list[Installed]:
     """Remove what ``install`` with the same arguments wrote; a file or key of somebody else's stays.
 
     The launcher itself stays too. Raises ``InstallError`` or ``UnknownPlatformError``.
@@ -72,12 +92,29 @@ def uninstall(launcher: Path, home: Path, platform: str) -> list[Installed]:
 
     def remove(family: Family, place: Place, path: Path) -> Action:
         removed = _unlink(path)
+        if place.wrapper and (home / place.wrapper).is_file():
+            (home / place.wrapper).unlink()
+            removed = True
         if place.registry and registry.read(place.registry) == str(path):
             registry.delete(place.registry)
             removed = True
         return Action.REMOVED if removed else Action.ABSENT
 
-    return list(_each(home, platform, launcher.absolute().parent, remove))
+    return list(_each(home, platform, launcher.absolute().parent, remove, browsers))
+
+
+def is_present(home: Path, place: Place) -> bool:
+    """Whether the browser has been used here, or is installed where the place is the system's."""
+    return any((home / each).exists() for each in place.present)
+
+
+def check_for_all(path: Path) -> None:
+    """Raise ``InstallError`` where other users of the computer cannot reach ``path``."""
+    for each in (path, *path.parents):
+        if not each.stat().st_mode & 0o001:
+            raise InstallError(
+                f"other users cannot reach {each}", "Install QNet where all can read it, such as below /opt"
+            )
 
 
 def install_profile(launcher: Path, user_data_dir: Path, extension_ids: Sequence[str] = ()) -> Installed:
@@ -94,22 +131,38 @@ def install_profile(launcher: Path, user_data_dir: Path, extension_ids: Sequence
     return Installed("Chromium", path, Action.WRITTEN if changed else Action.UNCHANGED)
 
 
-def _each(home: Path, platform: str, data: Path, act: Callable[[Family, Place, Path], Action]) -> Iterator[Installed]:
-    """``act`` on every browser that has a place here; on Windows the manifests lie in ``data``, one per family."""
+def _each(
+    home: Path,
+    platform: str,
+    data: Path,
+    act: Callable[[Family, Place, Path], Action],
+    browsers: Sequence[Browser],
+) -> Iterator[Installed]:
+    """``act`` on each of ``browsers`` that has a place here.
+
+    On Windows the manifests lie in ``data``, one per family.
+    """
     if platform not in list(Platform):
         raise UnknownPlatformError(
             f"QNet does not know where browsers on {platform} look for native hosts", "use Linux, macOS or Windows"
         )
-    for browser in BROWSERS:
+    for browser in browsers:
         place = browser.places.get(Platform(platform))
         if place is None:
             continue
-        folder = data if place.registry else home / place.folder
-        path = folder / (f"{NAME}.{browser.family}.json" if place.registry else f"{NAME}.json")
+        path = manifest_path(browser.family, place, home, data)
         try:
-            yield Installed(browser.name, path, act(browser.family, place, path))
+            action = act(browser.family, place, path)
+            yield Installed(browser.name, path, action, place.advice)
         except OSError as error:
             raise _refused(browser.name, path, error) from None
+
+
+def manifest_path(family: Family, place: Place, home: Path, data: Path) -> Path:
+    """Where the manifest is: below ``home``; in ``data`` where a registry key leads to it."""
+    if place.registry:
+        return data / f"{NAME}.{family}.json"
+    return home / place.folder / f"{NAME}.json"
 
 
 def _unlink(path: Path) -> bool:

@@ -26,3 +26,11 @@ def write_launcher(folder: Path, python: Path | None = None, platform: str = sys
     path = folder.absolute() / name
     write_if_changed(path, text, 0o755)
     return path
+
+
+def write_wrapper(path: Path, launcher: Path) -> bool:
+    """Write what a Flatpak browser starts: it asks the session to start ``launcher`` outside, on the same pipes.
+
+    Says whether anything had to be done. Raises ``OSError``.
+    """
+    return write_if_changed(path, f'#!/bin/sh\nexec flatpak-spawn --host {shlex.quote(str(launcher))} "$@"\n', 0o755)

@@ -42,13 +42,17 @@ class Platform(StrEnum):
 class Place:
     """One browser's place on one platform.
 
-    ``present`` lists folders of which one exists where the browser has been used, ``folder`` is where the manifest
-    goes (empty on Windows, where ``registry`` below HKEY_CURRENT_USER points to it). All relative to the home.
+    ``present`` lists what exists where the browser has been used, ``folder`` is where the manifest goes (empty on
+    Windows, where ``registry`` below HKEY_CURRENT_USER points to it). ``wrapper``: where a browser in a sandbox finds
+    the executable that leads out of it. All relative to the home, or to the root for ``SYSTEM``. ``advice`` is what
+    the person may have to do besides.
     """
 
     present: tuple[str, ...]
     folder: str = ""
     registry: str = ""
+    wrapper: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,62 @@ BROWSERS: tuple[Browser, ...] = (
         },
     ),
 )
+
+
+def _flatpak(name: str, family: Family, app: str, folder: str) -> Browser:
+    """A Flatpak browser sees ``~/.var/app/ID`` under the same path, and its ``~/.config`` is ``config`` in there."""
+    base = f".var/app/{app}"
+    place = Place(
+        (base,),
+        f"{base}/{folder}",
+        wrapper=f"{base}/data/qnet/qnet-host",
+        advice="To start the helper it must be let out of its sandbox, which is then none: "
+        f"flatpak override --user --talk-name=org.freedesktop.Flatpak {app}",
+    )
+    return Browser(f"{name} (Flatpak)", family, {Platform.LINUX: place})
+
+
+SANDBOXED: tuple[Browser, ...] = (
+    _flatpak("Chromium", Family.CHROMIUM, "org.chromium.Chromium", "config/chromium/NativeMessagingHosts"),
+    _flatpak("Chrome", Family.CHROMIUM, "com.google.Chrome", "config/google-chrome/NativeMessagingHosts"),
+    _flatpak("Edge", Family.CHROMIUM, "com.microsoft.Edge", "config/microsoft-edge/NativeMessagingHosts"),
+    _flatpak("Brave", Family.CHROMIUM, "com.brave.Browser", "config/BraveSoftware/Brave-Browser/NativeMessagingHosts"),
+    _flatpak("Vivaldi", Family.CHROMIUM, "com.vivaldi.Vivaldi", "config/vivaldi/NativeMessagingHosts"),
+    _flatpak("Firefox", Family.FIREFOX, "org.mozilla.firefox", ".mozilla/native-messaging-hosts"),
+    _flatpak("LibreWolf", Family.FIREFOX, "io.gitlab.librewolf-community", ".librewolf/native-messaging-hosts"),
+    # Its portal reads the ordinary folder, and asks the person once.
+    Browser(
+        "Firefox (Snap)",
+        Family.FIREFOX,
+        {
+            Platform.LINUX: Place(
+                ("snap/firefox",),
+                ".mozilla/native-messaging-hosts",
+                advice=f"Firefox asks once. If it was refused: flatpak permission-set webextensions {NAME} "
+                "snap.firefox yes",
+            )
+        },
+    ),
+)
+"""The forms of browsers on Linux that run in a sandbox."""
+
+
+def _system(name: str, family: Family, present: tuple[str, ...], folder: str) -> Browser:
+    place = Place((folder, *present), f"{folder}/native-messaging-hosts")
+    return Browser(name, family, {Platform.LINUX: place})
+
+
+SYSTEM: tuple[Browser, ...] = (
+    _system("Chromium", Family.CHROMIUM, ("usr/bin/chromium", "usr/bin/chromium-browser"), "etc/chromium"),
+    _system("Chrome", Family.CHROMIUM, ("opt/google/chrome",), "etc/opt/chrome"),
+    _system("Edge", Family.CHROMIUM, ("opt/microsoft/msedge",), "etc/opt/edge"),
+    _system("Firefox", Family.FIREFOX, ("usr/bin/firefox", "usr/bin/firefox-esr"), "usr/lib/mozilla"),
+    _system("Firefox (lib64)", Family.FIREFOX, (), "usr/lib64/mozilla"),
+)
+"""Where browsers on Linux look for what holds for every user of the computer."""
+
+SYSTEM_FOLDER = "usr/local/lib/qnet"
+"""Where the launcher for every user goes."""
 
 
 def render(family: Family, launcher: PurePath, extension_ids: Sequence[str] = ()) -> str:

@@ -5,11 +5,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qnet import __version__
-from qnet.cli import community
+from qnet.cli import community, subscriptions
 from qnet.settings import Folders, Settings, find_folders, load_settings
+
+if TYPE_CHECKING:
+    from qnet.browser.install import Installed
+
+_ROOT = Path("/")
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -35,15 +40,28 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "Show what the helper is doing.").add_argument("--json", action="store_true")
     add("stop", _stop, "End the helper.")
     community.add_commands(add)
+    subscriptions.add_commands(add)
     add("descriptor", _descriptor, "Write this node's signed descriptor to FILE.").add_argument(
         "file", type=Path, metavar="FILE"
     )
-    add("install", _install, "Make the helper known to every browser found.").add_argument(
-        "--profile", type=Path, metavar="DIR", help="also to the Chromium profile DIR (its --user-data-dir)"
+    _add_install_options(add)
+    doctor = add(
+        "doctor", _doctor, "Check every link between browser and network, and say what mends the first broken."
     )
-    add("uninstall", _uninstall, "Undo install; other programs' entries stay.")
+    doctor.add_argument("--json", action="store_true", help="for a program, with nothing personal in it")
+    doctor.add_argument("--connect", action="store_true", help="also build a tunnel to an exit")
     commands.add_parser("host", help="Speak to a browser on stdin and stdout; browsers start this themselves.")
     return parser
+
+
+def _add_install_options(add: Callable[..., argparse.ArgumentParser]) -> None:
+    whole = "for every user of this computer, as root"
+    install = add("install", _install, "Make the helper known to every browser found.")
+    which = install.add_mutually_exclusive_group()
+    which.add_argument("--profile", type=Path, metavar="DIR", help="also to the Chromium profile DIR")
+    which.add_argument("--system", action="store_true", help=whole)
+    uninstall = add("uninstall", _uninstall, "Undo install; other programs' entries stay.")
+    uninstall.add_argument("--system", action="store_true", help=whole)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -134,23 +152,56 @@ def _descriptor(options: argparse.Namespace, folders: Folders) -> int:
 
 
 def _install(options: argparse.Namespace, folders: Folders) -> int:
-    folders.create()
-    from qnet.browser.install import install, install_profile
+    from qnet.browser.install import check_for_all, install, install_profile
     from qnet.browser.launcher import write_launcher
+    from qnet.browser.manifests import SYSTEM
 
+    if options.system:
+        check_for_all(Path(sys.executable))
+        _show(install(_system_launcher(), _ROOT, sys.platform, SYSTEM))
+        return 0
+    folders.create()
     launcher = write_launcher(folders.data)
     outcomes = install(launcher, Path.home(), sys.platform)
     if options.profile is not None:
         outcomes.append(install_profile(launcher, options.profile))
-    for outcome in outcomes:
-        print(f"{outcome.browser:12} {outcome.action:10} {outcome.path}")
+    _show(outcomes)
     return 0
 
 
 def _uninstall(options: argparse.Namespace, folders: Folders) -> int:
     from qnet.browser.install import uninstall
     from qnet.browser.launcher import write_launcher
+    from qnet.browser.manifests import SYSTEM, SYSTEM_FOLDER
 
-    for outcome in uninstall(write_launcher(folders.data), Path.home(), sys.platform):
-        print(f"{outcome.browser:12} {outcome.action:10} {outcome.path}")
+    if options.system:
+        _show(uninstall(_ROOT / SYSTEM_FOLDER / "qnet-host", _ROOT, sys.platform, SYSTEM))
+    else:
+        _show(uninstall(write_launcher(folders.data), Path.home(), sys.platform))
     return 0
+
+
+def _system_launcher() -> Path:
+    from qnet.browser.install import InstallError
+    from qnet.browser.launcher import write_launcher
+    from qnet.browser.manifests import SYSTEM_FOLDER
+
+    folder = _ROOT / SYSTEM_FOLDER
+    try:
+        return write_launcher(folder)
+    except OSError as error:
+        raise InstallError(f"{folder} cannot be written ({error.strerror})", "Run it as root, with sudo") from None
+
+
+def _show(outcomes: "list[Installed]") -> None:
+    width = max(len(outcome.browser) for outcome in outcomes)
+    for outcome in outcomes:
+        print(f"{outcome.browser:{width}} {outcome.action:10} {outcome.path}")
+        if outcome.advice and outcome.action in ("written", "unchanged"):
+            print(f"{'':{width}} {outcome.advice}")
+
+
+def _doctor(options: argparse.Namespace, folders: Folders) -> int:
+    from qnet.cli.doctor import print_findings
+
+    return print_findings(folders, as_json=options.json, connect=options.connect)

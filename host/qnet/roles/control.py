@@ -14,6 +14,7 @@ from qnet.browser.rules.testing import destination_of
 from qnet.net.control import ControlSession
 from qnet.roles.preferences import Preferences
 from qnet.roles.proxy import unmet
+from qnet.roles.subscriptions import Subscriptions
 from qnet.roles.tunnel import Tunnel
 from qnet.wire.errors import LocalError
 from qnet.wire.messages import (
@@ -32,6 +33,7 @@ from qnet.wire.messages import (
     GetRules,
     GetSettings,
     GetStatus,
+    GetSubscriptions,
     Hello,
     HelloInfo,
     ImportReport,
@@ -39,10 +41,13 @@ from qnet.wire.messages import (
     JoinNetwork,
     PacChunk,
     ProxyInfo,
+    Refresh,
     RestoreRules,
     Status,
     Stop,
+    Subscribe,
     TestAddress,
+    Unsubscribe,
     Upload,
     VerdictInfo,
 )
@@ -85,8 +90,11 @@ class Control:
         self._uploader: ControlSession | None = None
         self._uploaded: list[str] = []
 
-    def ready(self, tunnel: Tunnel, rules: RuleKeeper, port: int, preferences: Preferences) -> None:
+    def ready(
+        self, tunnel: Tunnel, rules: RuleKeeper, port: int, preferences: Preferences, lists: Subscriptions
+    ) -> None:
         """``port``: the browsers' proxy port on 127.0.0.1, to which the rules' script leads."""
+        self._lists = lists
         self._tunnel = tunnel
         self._rules = rules
         self._port = port
@@ -126,10 +134,10 @@ class Control:
             case GetRules(id=number, offset=offset):
                 return Answer(id=number, ok=True, rules=self._rules.page(offset))
             case EditRules(id=number):
-                await self._change(lambda: self._rules.edit(request))
+                await self.change(lambda: self._rules.edit(request))
                 return Answer(id=number, ok=True, rules=self._rules.page())
             case RestoreRules(id=number, base=base, generation=generation):
-                await self._change(lambda: self._rules.restore(generation, base))
+                await self.change(lambda: self._rules.restore(generation, base))
                 return Answer(id=number, ok=True, rules=self._rules.page())
             case Upload(id=number, offset=offset, text=text):
                 self._upload(session, offset, text)
@@ -147,8 +155,19 @@ class Control:
                 return Answer(id=number, ok=True, proposal=await self._preferences.examine(request))
             case JoinNetwork(id=number):
                 return Answer(id=number, ok=True, settings=await self._preferences.join(request))
+            case GetSubscriptions(id=number):
+                return Answer(id=number, ok=True, subscriptions=self._lists.view())
+            case Subscribe(id=number):
+                await self._lists.add(request)
+                return Answer(id=number, ok=True, subscriptions=self._lists.view())
+            case Unsubscribe(id=number, url=url):
+                await self._lists.remove(url)
+                return Answer(id=number, ok=True, subscriptions=self._lists.view())
+            case Refresh(id=number, url=url):
+                await self._lists.refresh(url)
+                return Answer(id=number, ok=True, subscriptions=self._lists.view())
 
-    async def _change(self, change: Callable[[], T]) -> T:
+    async def change(self, change: Callable[[], T]) -> T:
         """Change the rules beside the tunnel's work, one after the other, and tell everybody."""
         async with self._changing:
             result = await anyio.to_thread.run_sync(change)
@@ -169,7 +188,7 @@ class Control:
         if self._uploader is not session:
             raise UploadError("there is no file to import", "Choose it again")
         text = "".join(self._uploaded)
-        report = await self._change(lambda: self._rules.take(text, request))
+        report = await self.change(lambda: self._rules.take(text, request))
         if not request.trial:
             self._uploader, self._uploaded = None, []
         return report
@@ -182,7 +201,8 @@ class Control:
             port=port,
             action=verdict.action,
             rule=verdict.rule,
-            index=verdict.index,
+            index=-1 if verdict.section else verdict.index,
+            section=verdict.section,
             unmet=unmet(verdict, self._tunnel),
         )
 

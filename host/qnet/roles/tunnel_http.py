@@ -12,6 +12,7 @@ import httpx
 
 from qnet.net.stream import StreamSocket
 from qnet.roles.operator_link import DIRECTORY
+from qnet.roles.tunnel import NoTunnelError
 from qnet.wire.errors import RemoteError
 
 OpenStream = Callable[[], Awaitable[StreamSocket]]
@@ -23,6 +24,19 @@ class TunnelTransport(httpx.AsyncHTTPTransport):
     def __init__(self, open_stream: OpenStream) -> None:
         super().__init__(verify=False, trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(network_backend=_Backend(open_stream))
+
+
+class WebTransport(httpx.AsyncHTTPTransport):
+    """HTTPS to any site through the tunnel; ``open_stream`` is given host and port, ``trust`` verifies the site."""
+
+    def __init__(self, open_stream: Callable[[str, int], Awaitable[StreamSocket]], trust: ssl.SSLContext) -> None:
+        super().__init__(verify=False, trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(ssl_context=trust, network_backend=_WebBackend(open_stream))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.scheme != "https":
+            raise httpx.UnsupportedProtocol("only https", request=request)
+        return await super().handle_async_request(request)
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
@@ -37,11 +51,9 @@ class _Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        if (host, port) != DIRECTORY:
-            raise httpcore.ConnectError("no such name in the tunnel")
         try:
             async with asyncio.timeout(timeout):
-                stream = await self._open_stream()
+                stream = await self._open(host, port)
         except TimeoutError:
             raise httpcore.ConnectTimeout from None
         except RemoteError as error:
@@ -50,7 +62,29 @@ class _Backend(httpcore.AsyncNetworkBackend):
         for end in (ours, theirs):
             end.setblocking(False)
         await asyncio.get_running_loop().create_connection(lambda: stream, sock=ours)
-        return _Stream(*await asyncio.open_connection(sock=theirs))
+        return self._stream(*await asyncio.open_connection(sock=theirs))
+
+    async def _open(self, host: str, port: int) -> StreamSocket:
+        if (host, port) != DIRECTORY:
+            raise httpcore.ConnectError("no such name in the tunnel")
+        return await self._open_stream()
+
+    def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> httpcore.AsyncNetworkStream:
+        return _Stream(reader, writer)
+
+
+class _WebBackend(_Backend):
+    def __init__(self, open_stream: Callable[[str, int], Awaitable[StreamSocket]]) -> None:
+        self._open_any = open_stream
+
+    async def _open(self, host: str, port: int) -> StreamSocket:
+        try:
+            return await self._open_any(host, port)
+        except NoTunnelError:
+            raise httpcore.ConnectError("no tunnel") from None
+
+    def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> httpcore.AsyncNetworkStream:
+        return _WebStream(reader, writer)
 
 
 class _Stream(httpcore.AsyncNetworkStream):
@@ -92,3 +126,35 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return None
+
+
+class _WebStream(_Stream):
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+    ) -> httpcore.AsyncNetworkStream:
+        # A reader of its own: ``StreamWriter.start_tls`` leaves the old one, which would go on to pause the transport
+        # below TLS (3.11), and after some hundred kilobytes nothing comes any more.
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            transport = await loop.start_tls(
+                self._writer.transport,
+                protocol,
+                ssl_context,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=timeout,
+            )
+        except OSError as error:  # ssl.SSLError is one
+            raise httpcore.ConnectError(type(error).__name__) from None
+        if transport is None:
+            raise httpcore.ConnectError("lost at once")
+        protocol.connection_made(transport)
+        made = _WebStream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+        made._below = self  # whose end would close what is below TLS
+        return made
+
+    _below: "_WebStream | None" = None

@@ -24,6 +24,9 @@ fingerprint comes back with the person's consent.
 3. → ``{"cmd": "examine-network", "id": 11, "link": "qnet:…"}``; ← ``{"ok": true, "id": 11, "proposal": {…}}``
 4. → ``{"cmd": "join-network", "id": 12, "link": "qnet:…", "fingerprint": "…"}``; ← as 1
 
+Lists that others keep come after the person's own rules, each as a section of its own; no message about them can change
+those: ``subscriptions`` tells them, ``subscribe``, ``unsubscribe`` and ``refresh`` change them and tell them.
+
 An error answers ``{"ok": false, "id": 4, "error": {"code", "message", "hint"}}``. Unknown fields are ignored, an
 unknown ``cmd`` is an error. The JSON Schema and the extension's types are generated from this file
 (``tools/generate.py``); a test fails when they drift.
@@ -34,29 +37,23 @@ from typing import TypeAlias
 
 import msgspec
 
-from qnet.wire.errors import Place, RemoteError
+from qnet.wire.errors import RemoteError
+from qnet.wire.facts import ErrorInfo as ErrorInfo
+from qnet.wire.facts import ExitCounts as ExitCounts
+from qnet.wire.facts import Hop as Hop
+from qnet.wire.facts import Rates as Rates
+from qnet.wire.facts import State as State
+from qnet.wire.facts import Status as Status
+from qnet.wire.facts import Traffic as Traffic
 
 PROTOCOL_VERSION = 1
-FEATURES = ("connect", "pac", "status-events", "rules", "settings", "networks")
+FEATURES = ("connect", "pac", "status-events", "rules", "subscriptions", "settings", "networks")
 PAC_CHUNK = 128 * 1024
 """Characters of PAC text in one message: with JSON escapes well below the browsers' 1 MiB."""
 RULES_CHUNK = 128 * 1024
 """Characters of rules in one message, counted as ``rule_size`` does."""
 UPLOAD_LIMIT = 16 * 1024 * 1024
 """Characters of a file to import."""
-
-
-class State(StrEnum):
-    """What the helper can do right now; it never claims more than is true."""
-
-    OFFLINE = "offline"
-    """No tunnel, and none is being built: nobody needs one, or no peer is known."""
-    CALIBRATING = "calibrating"
-    """Starting: a peer measures its decoy and does not listen yet."""
-    CONNECTING = "connecting"
-    """A tunnel is being built."""
-    CONNECTED = "connected"
-    """Pages go through the tunnel; of a node that only serves others: it listens and its decoy has answered."""
 
 
 # --- rules
@@ -221,6 +218,30 @@ class JoinNetwork(Request, tag="join-network", frozen=True):
     replace: bool = False
 
 
+class GetSubscriptions(Request, tag="subscriptions", frozen=True):
+    """Asks for the lists subscribed to, and how they are."""
+
+
+class Subscribe(Request, tag="subscribe", frozen=True):
+    """Subscribes to the list at ``url``: what it names gets ``action``, what it excepts ``exceptions``."""
+
+    url: str
+    action: RuleAction
+    exceptions: RuleAction = RuleAction.TUNNEL
+
+
+class Unsubscribe(Request, tag="unsubscribe", frozen=True):
+    """Forgets the list at ``url``, its rules included."""
+
+    url: str
+
+
+class Refresh(Request, tag="refresh", frozen=True):
+    """Fetches the list at ``url`` now, through the tunnel, and waits for it."""
+
+    url: str
+
+
 AnyRequest: TypeAlias = (
     Hello
     | GetStatus
@@ -238,87 +259,14 @@ AnyRequest: TypeAlias = (
     | ChangeSettings
     | ExamineNetwork
     | JoinNetwork
+    | GetSubscriptions
+    | Subscribe
+    | Unsubscribe
+    | Refresh
 )
 
 
 # --- parts of answers
-
-
-class ErrorInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What went wrong, where, and what to do; ``code`` is stable and never translated."""
-
-    code: str
-    message: str
-    hint: str = ""
-    place: Place | None = None
-
-
-class Hop(msgspec.Struct, kw_only=True, frozen=True):
-    """One hop of the circuit in use, nearest first."""
-
-    nickname: str
-    country: str = ""
-    exit: bool = False
-
-
-class Traffic(msgspec.Struct, kw_only=True, frozen=True):
-    """Bytes of content since the helper's start."""
-
-    up: int = 0
-    down: int = 0
-
-
-class Rates(msgspec.Struct, kw_only=True, frozen=True):
-    """Bytes of content a second, up and down: over the last second, and over the last 60 (or since the start)."""
-
-    up: int = 0
-    down: int = 0
-    up_60: int = 0
-    down_60: int = 0
-
-
-class ExitCounts(msgspec.Struct, kw_only=True, frozen=True):
-    """What an exit did since its start: streams asked for, connected, refused by its policy, refused by its limits,
-    and bytes carried. ``month_bytes``: both ways since the month began (UTC), earlier runs included.
-    """
-
-    requests: int = 0
-    success: int = 0
-    blocked: int = 0
-    limited: int = 0
-    traffic: Traffic = Traffic()
-    month_bytes: int = 0
-
-
-class Status(msgspec.Struct, kw_only=True, frozen=True):
-    """The helper's state; in unix seconds, ``since`` is when it entered ``state``, ``started`` when it began.
-
-    ``online``: peers that the present route goes through, all of them proven. ``rates`` are of all content that passes
-    here, an exit's for others included. ``pac_hash`` and ``rules_generation`` name what is in force now. ``routes``:
-    every circuit's hops, of which ``hops`` is the first: that of new streams. ``warning``: what works, but not as it
-    should.
-    """
-
-    state: State
-    mode: str
-    version: str
-    since: float
-    started: float = 0.0
-    peers: int = 0
-    online: int = 0
-    circuits: int = 0
-    streams: int = 0
-    leases: int = 0
-    hops: list[Hop] = []
-    traffic: Traffic = Traffic()
-    rates: Rates = Rates()
-    reconnection_attempts: int = 0
-    last_error: ErrorInfo | None = None
-    exit: ExitCounts | None = None
-    pac_hash: str = ""
-    rules_generation: int = 0
-    routes: list[list[Hop]] = []
-    warning: ErrorInfo | None = None
 
 
 class HelloInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -371,7 +319,8 @@ class RulesPage(msgspec.Struct, kw_only=True, frozen=True):
 class VerdictInfo(msgspec.Struct, kw_only=True, frozen=True):
     """What happens to ``host``:``port``: the rule that decided and its place, or no rule where the default did.
 
-    ``unmet``: the known peers do not make the route that the rule wants, so the request would be refused.
+    ``unmet``: the known peers do not make the route that the rule wants, so the request would be refused. ``section``:
+    URL of the list that the rule is from; then it has no ``index`` among the person's own.
     """
 
     host: str
@@ -380,6 +329,7 @@ class VerdictInfo(msgspec.Struct, kw_only=True, frozen=True):
     rule: Rule | None = None
     index: int = -1
     unmet: bool = False
+    section: str = ""
 
 
 class ImportReport(msgspec.Struct, kw_only=True, frozen=True):
@@ -427,6 +377,24 @@ class ProposalInfo(msgspec.Struct, kw_only=True, frozen=True):
     relation: str
 
 
+class Subscription(msgspec.Struct, kw_only=True, frozen=True):
+    """A list: how many ``rules`` of it are in force, when it was ``fetched`` (0: never) and ``checked``, and will be.
+
+    Times in unix seconds; ``next`` is the next check. ``error`` is what the last check met; the rules of the last good
+    one stay in force.
+    """
+
+    url: str
+    action: RuleAction
+    exceptions: RuleAction
+    rules: int
+    trouble: int
+    fetched: float
+    checked: float
+    next: float
+    error: ErrorInfo | None = None
+
+
 # --- answers and events
 
 
@@ -444,6 +412,7 @@ class Answer(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     imported: ImportReport | None = None
     settings: SettingsInfo | None = None
     proposal: ProposalInfo | None = None
+    subscriptions: list[Subscription] | None = None
     error: ErrorInfo | None = None
 
 

@@ -1,6 +1,6 @@
 """One meaning: a naive reference, the helper's engine, Chromium's script and Firefox's decision on the same pairs.
 
-20,000 random pairs of a rule set and a destination; ``QNET_PAIRS=100000`` in the environment asks for more.
+100,000 random pairs of a rule set and a destination; ``QNET_PAIRS`` in the environment asks for another number.
 """
 
 import ipaddress
@@ -17,7 +17,7 @@ from qnet.browser.rules.ruleset import RuleSet, Section
 from qnet.wire.destination import canonical_host
 from qnet.wire.messages import Rule, RuleAction, RuleKind
 
-PAIRS = int(os.environ.get("QNET_PAIRS", "20000"))
+PAIRS = int(os.environ.get("QNET_PAIRS", "100000"))
 HOSTS_PER_SET = 50
 SOURCES = Path(__file__).parents[3]
 PORT = 1088

@@ -4,6 +4,7 @@ Changing 100,000 rules takes a good part of a second: call the methods that chan
 is in force is swapped whole, so that whoever asks meanwhile gets the old or the new.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -52,6 +53,7 @@ class RuleKeeper:
     def __init__(self, store: RuleStore, port: int) -> None:
         self._store = store
         self._port = port
+        self._lists: tuple[Section, ...] = ()
         try:
             saved = store.load()
             self._now = self._compiled(saved, _passed_over(saved))
@@ -127,6 +129,18 @@ class RuleKeeper:
             default=found.default,
         )
 
+    def follow(self, lists: Sequence[Section]) -> None:
+        """Put ``lists`` in force behind the person's own rules, in place of those before; raises ``RuleSetError``.
+
+        Nothing of the person's own changes, nor what is on disk. Where there are too many, all stays as it was.
+        """
+        before, self._lists = self._lists, tuple(lists)
+        try:
+            self._now = self._compiled(self._now.saved, self._now.problem)
+        except RuleError:
+            self._lists = before
+            raise
+
     def _replace(self, document: Document, base: int) -> None:
         # Compiled first: what cannot be used is not saved.
         ready = self._compiled(Saved(base, document))
@@ -134,7 +148,7 @@ class RuleKeeper:
         self._now = _InForce(saved, ready.rules, ready.pac)
 
     def _compiled(self, saved: Saved, problem: ErrorInfo | None = None) -> _InForce:
-        rules = RuleSet([Section("", saved.document.rules)], saved.document.default)
+        rules = RuleSet([Section("", saved.document.rules), *self._lists], saved.document.default)
         return _InForce(saved, rules, compile_pac(self._port, rules), problem)
 
 
