@@ -41,7 +41,7 @@ def test_refused(change: dict, reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"weight": 0}, {"peer_id": b""}, {"addresses": ()}, {"country": "nl"}, {"family": "a\n"}], ids=str
+    "change", [{"weight": 0}, {"peer_id": b""}, {"addresses": ("x",)}, {"country": "nl"}, {"family": "a\n"}], ids=str
 )
 def test_unacceptable_fields(change: dict) -> None:
     with pytest.raises(EndorsementError):
