@@ -79,3 +79,12 @@ def test_every_changed_byte_is_noticed() -> None:
 def test_junk(data: bytes) -> None:
     with pytest.raises(EndorsementError):
         verify(data, NOW)
+
+
+def test_a_peer_without_addresses_is_vouched_for_as_such() -> None:
+    via = {"addresses": (), "decoy": ""}
+    hidden = descriptor.verify(PEER.descriptor(**via, via=bytes(32)), NOW)
+    moved = descriptor.verify(PEER.descriptor(**via, via=bytes(range(32))), NOW)
+    word = verify(sign(replace(GOOD, addresses=()), OPERATOR), NOW)
+    assert word.covers(hidden) and word.covers(moved) and not GOOD.covers(hidden)
+    assert not word.covers(descriptor.verify(PEER.descriptor(), NOW))

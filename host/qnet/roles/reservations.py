@@ -58,7 +58,6 @@ class Reservations:
         waiting = self._waiting.setdefault(identity, {})
         if len(waiting) >= MAX_WAITING:
             next(iter(waiting)).close("a newer one waits in its place")
-            waiting = self._waiting.setdefault(identity, {})
         waiting[link] = link.loop.call_later(RESERVED_SECONDS, link.close, "it has waited long enough")
         session.reserved(Reset.CLOSED, RESERVED_SECONDS)
         for wanting, whom in self._wanted.items():

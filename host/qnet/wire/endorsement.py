@@ -49,10 +49,14 @@ class Endorsement:
     signed: bytes = field(default=b"", compare=False, repr=False)
 
     def covers(self, descriptor: Descriptor) -> bool:
-        """Whether it vouches for what the peer now says of itself: the same peer, country, and no other address."""
+        """Whether it vouches for what the peer now says of itself: the same peer, country, and no other address.
+
+        A peer without addresses is vouched for as such, whichever relay it is reached through.
+        """
         return (
             self.peer_id == descriptor.peer_id
             and self.country == descriptor.country
+            and bool(descriptor.addresses) is bool(self.addresses)
             and set(descriptor.addresses) <= set(self.addresses)
         )
 
