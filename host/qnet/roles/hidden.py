@@ -123,7 +123,7 @@ class Hidden:
         """Until the link ends, or is to be replaced before the public relay gives it up."""
         self._count(1)
         try:
-            await asyncio.wait({ended}, timeout=seconds * _random.uniform(0.5, 0.9))
+            await asyncio.wait({ended}, timeout=max(seconds, 1) * _random.uniform(0.5, 0.9))
         finally:
             self._count(-1)
 
