@@ -74,6 +74,10 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     """Where to connect for the decoy instead of resolving its name."""
     decoy_roots: str | None = None
     """A PEM file of further roots the decoy's certificate may come from; for test networks."""
+    via: str | None = None
+    """The descriptor file of a public relay through which alone this node is reached: it listens nowhere."""
+    reservations: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 32
+    """Relays that nobody can dial which may wait here for circuits; 0 for none."""
     abuse_email: str = ""
     exit_allow: list[str] = []
     """Destinations beyond the usual exit policy, as ``CIDR:port``; for test networks."""

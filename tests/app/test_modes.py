@@ -60,3 +60,25 @@ def test_who_is_only_for_the_invited_does_not_announce_itself() -> None:
 
 def test_a_client_needs_nothing() -> None:
     assert capabilities(Settings()).proxies
+
+
+@pytest.mark.parametrize("mode", ["relay", "exit"])
+def test_a_hidden_node_needs_neither_listen_nor_decoy(mode: Mode) -> None:
+    assert capabilities(Settings(mode=mode, via="public.qnet", abuse_email="a@example.test")) is MODES[mode]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"mode": "super"}, "runs a directory"),
+        ({"mode": "bootstrap"}, "runs a directory"),
+        ({"listen": "127.0.0.1:1"}, "or reached through another"),
+        ({"address": "192.0.2.1:1"}, "or reached through another"),
+        ({"mdns": True}, "cannot announce itself"),
+    ],
+    ids=str,
+)
+def test_what_a_hidden_node_cannot_do(more: dict, says: str) -> None:
+    settings = {"mode": "relay", "via": "public.qnet", "abuse_email": "a@example.test"}
+    with pytest.raises(ModeError, match=says):
+        capabilities(Settings(**settings | more))

@@ -27,15 +27,17 @@ def peer(
     by: str = "",
     family: str = "",
     weight: int | None = None,
+    via: bytes = b"",
 ) -> Eligible:
-    """``by``: a letter for each operator who vouches for it."""
+    """``by``: a letter for each operator who vouches for it. ``address``: of no use with ``via``."""
     descriptor = Descriptor(
         identity=os.urandom(32),
         noise=bytes(32),
         cover=bytes(32),
         cover_secret=bytes(32),
-        addresses=(f"{address}:443",),
-        decoy="decoy.test",
+        addresses=() if via else (f"{address}:443",),
+        decoy="" if via else "decoy.test",
+        via=via,
         roles=roles,
         issued=0,
         expires=1 << 39,
@@ -221,3 +223,34 @@ def test_peers_of_one_network_are_not_on_one_path(one: str, other: str, far: boo
 def test_thousands_of_peers_in_one_network_are_given_up_quickly() -> None:
     peers = [peer(f"20.0.{n // 250}.{n % 250}", EXIT if n % 2 else ENTRY) for n in range(5000)]
     assert ways(peers, 3) == []
+
+
+def test_a_hidden_peer_stands_right_behind_the_one_that_it_is_reached_through() -> None:
+    guards = [peer(f"{n}.0.0.1", ENTRY) for n in (20, 21, 22)]
+    middle = peer("", RELAY, via=key(guards[1]))
+    last = peer("30.0.0.1", EXIT)
+    found = ways([*guards, middle, last], 3)
+    through = [[each.peer_id for each in path] for path in found if middle.descriptor in path]
+    assert through == [[key(guards[1]), key(middle), key(last)]] and len(found) > 1
+
+
+def test_a_hidden_exit_serves_only_where_distinct_operators_vouch_for_all() -> None:
+    for vouched in (True, False):
+        a, b, c = "abc" if vouched else ("", "", "")
+        guard, middle, other = peer("20.0.0.1", by=a), peer("21.0.0.1", RELAY, by=b), peer("22.0.0.1", RELAY, by=b)
+        last = peer("", EXIT, by=c, via=key(middle))
+        found = [[each.peer_id for each in path] for path in ways([guard, middle, other, last], 3)]
+        assert found == ([[key(guard), key(middle), key(last)]] if vouched else [])
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_a_hidden_peer_is_in_no_shorter_route(hops: int) -> None:
+    guard = peer("20.0.0.1", by="a")
+    assert ways([guard, peer("", EXIT, by="b", via=key(guard))], hops) == []
+
+
+def test_a_hidden_exits_relay_is_found_among_thousands() -> None:
+    others = [peer(f"{n % 90 + 30}.{n % 250}.0.1", RELAY, by="b") for n in range(3000)]
+    last = peer("", EXIT, by="c", via=key(others[1234]))
+    (path,) = ways([peer("20.0.0.1", by="a"), *others, last], 3)
+    assert path[1] is others[1234].descriptor

@@ -15,7 +15,7 @@ from qnet.net.stream import StreamSocket
 from qnet.roles.exit import Exit
 from qnet.roles.exit_turns import ClientLimits
 from qnet.roles.services import Services
-from qnet.wire.events import Extend, StreamOpen
+from qnet.wire.events import Extend, Reserve, StreamOpen
 from qnet.wire.link import LinkSession
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import Scratch
@@ -52,6 +52,9 @@ class Owner:
 
     def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
         raise AssertionError("a peer extended a circuit")
+
+    def reservation_asked(self, channel: Channel, event: Reserve) -> None:
+        raise AssertionError("a peer asked for a reservation")
 
     def link_closed(self, link: Link, reason: str) -> None:
         self.reasons.append(reason)

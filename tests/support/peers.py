@@ -4,13 +4,14 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from qnet.keys import NodeKeys
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net import peer_link
 from qnet.net.circuit import Circuit
@@ -19,16 +20,17 @@ from qnet.net.link import Link
 from qnet.net.peer_link import PeerConnection
 from qnet.roles.directory_door import DirectoryDoor
 from qnet.roles.exit import Exit
+from qnet.roles.hidden import SPARES, Hidden
 from qnet.roles.relay import Relay
 from qnet.roles.services import Services
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.inner import PeerKeys
 from qnet.wire.cover.peer import PeerConfig
 from qnet.wire.cover.replay import ReplayCache
-from qnet.wire.descriptor import Descriptor, peer_id, sign
+from qnet.wire.descriptor import Descriptor, peer_id, sign, verify
 from qnet.wire.scratch import Scratch
 from tests.support.cover_pair import NAME, authority, template
-from tests.support.links import Owner, allowing
+from tests.support.links import Owner, allowing, until
 from tests.support.tls_servers import Authority
 
 QUIET = 613
@@ -72,11 +74,71 @@ class Peer:
         """The same as a relay is given it."""
         return sign(self.descriptor(**changes), self.identity)
 
-    async def connect(self, **changes: object) -> Link:
+    async def bare(self, **changes: object) -> Link:
+        """A link without a circuit."""
         keys = replace(self.keys, **changes)  # type: ignore[arg-type]
-        link = await connect([("127.0.0.1", self.port)], keys, disguise(), Scratch(), self.owner)
+        return await connect([("127.0.0.1", self.port)], keys, disguise(), Scratch(), self.owner)
+
+    async def connect(self, **changes: object) -> Link:
+        link = await self.bare(**changes)
         Circuit(link).finish()
         return link
+
+
+@dataclass
+class HiddenPeer:
+    """A peer that listens nowhere. ``public``: what it waits at, to be changed at will."""
+
+    role: Hidden
+    node: NodeKeys
+    public: Peer
+    exit: Exit
+
+    def descriptor(self, **changes: Any) -> Descriptor:
+        """What clients know of it, with its signed bytes."""
+        now, node = int(time.time()), self.node
+        fields = {
+            "identity": node.identity.public_key().public_bytes_raw(),
+            "noise": node.noise.public_key().public_bytes_raw(),
+            "cover": node.cover.public_key().public_bytes_raw(),
+            "cover_secret": node.cover_secret,
+            "addresses": (),
+            "decoy": "",
+            "roles": ("relay",),
+            "issued": now,
+            "expires": now + 999,
+            "nickname": "mole",
+            "country": "DE",
+            "via": self.public.keys.peer_id,
+        }
+        return verify(sign(Descriptor(**fields | changes), node.identity), now)
+
+
+@asynccontextmanager
+async def hidden(
+    public: Peer, *, exit_port: int = 1, relay: Relay | None = None, waiting: int = SPARES
+) -> AsyncIterator[HiddenPeer]:
+    """Ready when ``waiting`` connections wait at ``public``."""
+    keys = NodeKeys(
+        Ed25519PrivateKey.generate(), X25519PrivateKey.generate(), X25519PrivateKey.generate(), os.urandom(32)
+    )
+    exit_role = Exit(ExitPolicy(frozenset(), allowing(exit_port)), 1000)
+    services = Services(exit_role, relay)
+
+    async def find() -> Descriptor:
+        return made.public.descriptor()
+
+    made = HiddenPeer(Hidden(keys, find, disguise(), Scratch(), services), keys, public, exit_role)
+    task = asyncio.create_task(made.role.run())
+    try:
+        await until(lambda: made.role.waiting == waiting)
+        yield made
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        services.close()
+        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

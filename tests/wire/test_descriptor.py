@@ -117,3 +117,15 @@ def test_oversized() -> None:
 def test_other_than_deterministic_plain_data_is_refused(data: str) -> None:
     with pytest.raises(RemoteError):
         decode(bytes.fromhex(data), 100)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"addresses": ()}, {"decoy": ""}, {"via": bytes(32)}, {"via": bytes(32), "addresses": ()}, {"via": b"short"}],
+    ids=str,
+)
+def test_a_peer_is_dialled_or_reached_through_another(change: dict) -> None:
+    hidden = replace(GOOD, via=os.urandom(32), addresses=(), decoy="")
+    assert verify(sign(hidden, KEY), NOW) == hidden
+    with pytest.raises(DescriptorError):
+        sign(replace(GOOD, **change), KEY)

@@ -41,7 +41,7 @@ def test_refused(change: dict, reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"weight": 0}, {"peer_id": b""}, {"addresses": ()}, {"country": "nl"}, {"family": "a\n"}], ids=str
+    "change", [{"weight": 0}, {"peer_id": b""}, {"addresses": ("x",)}, {"country": "nl"}, {"family": "a\n"}], ids=str
 )
 def test_unacceptable_fields(change: dict) -> None:
     with pytest.raises(EndorsementError):
@@ -79,3 +79,12 @@ def test_every_changed_byte_is_noticed() -> None:
 def test_junk(data: bytes) -> None:
     with pytest.raises(EndorsementError):
         verify(data, NOW)
+
+
+def test_a_peer_without_addresses_is_vouched_for_as_such() -> None:
+    via = {"addresses": (), "decoy": ""}
+    hidden = descriptor.verify(PEER.descriptor(**via, via=bytes(32)), NOW)
+    moved = descriptor.verify(PEER.descriptor(**via, via=bytes(range(32))), NOW)
+    word = verify(sign(replace(GOOD, addresses=()), OPERATOR), NOW)
+    assert word.covers(hidden) and word.covers(moved) and not GOOD.covers(hidden)
+    assert not word.covers(descriptor.verify(PEER.descriptor(), NOW))

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     import httpx
     from starlette.types import ASGIApp
 
+    from qnet.roles.hidden import Hidden
     from qnet.roles.services import Services
 
 LOOPBACK = "127.0.0.1"
@@ -92,6 +93,7 @@ class Helper:
         self._proxy: Proxy | None = None
         self._exit: Exit | None = None
         self._services: Services | None = None
+        self._hidden: Hidden | None = None
         self._servers: list[asyncio.Server] = []
         self._changed = anyio.Event()
 
@@ -201,6 +203,8 @@ class Helper:
         """The state, and since when. A node that only serves others has no tunnel to tell of."""
         if self._can.proxies:
             return view.state, view.since
+        if self._hidden is not None:
+            return State.CONNECTED if self._hidden.waiting else State.CONNECTING, self._hidden.since
         if self._serves_since:
             return State.CONNECTED, self._serves_since
         return State.CALIBRATING, self._started
@@ -224,6 +228,7 @@ class Helper:
     ) -> Public:
         # Imported here: a client has no use for the web framework before its status page has.
         from qnet.app.directory import Api
+        from qnet.app.hidden import serve_hidden
         from qnet.app.public import serve_public
 
         settings, api = self._settings, Api()
@@ -233,8 +238,27 @@ class Helper:
         if can.exits:
             self._exit = make_exit(settings, exit_policy(settings), self._folders.data)
         policy = relay_policy(settings)
-        node = await serve_public(group, settings, self._folders, can, disguise, self._scratch, self._exit, policy, api)
-        self._servers.append(node.server)
+        if settings.via is not None:
+            assert self._discovery is not None  # noqa: S101
+            node, self._hidden = await serve_hidden(
+                group,
+                settings,
+                self._folders,
+                can,
+                disguise,
+                self._scratch,
+                self._exit,
+                policy,
+                api,
+                self._discovery,
+                self._on_change,
+            )
+        else:
+            node = await serve_public(
+                group, settings, self._folders, can, disguise, self._scratch, self._exit, policy, api
+            )
+        if node.server is not None:
+            self._servers.append(node.server)
         self._services = node.services
         self._serves_since = time.time()
         if can.exits:

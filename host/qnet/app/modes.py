@@ -40,13 +40,26 @@ def capabilities(settings: Settings) -> Capabilities:
     found = MODES[settings.mode]
     if found.exits and not settings.abuse_email:
         raise ModeError("an exit needs an address for complaints", "set EXIT_ABUSE_EMAIL=you@example.org")
+    if found.relays and settings.via is not None:
+        _check_hidden(settings, found)
+        return found
     if found.relays and (settings.listen is None or settings.decoy is None):
-        raise ModeError(f"mode {settings.mode} needs --listen and --decoy", "see: qnet run --help")
+        raise ModeError(f"mode {settings.mode} needs --listen and --decoy", "or --via; see: qnet run --help")
     if found.relays and settings.address is None and _is_wildcard(settings.listen or ""):
         raise ModeError("nobody can connect to a wildcard", "say where the public reaches this node: --address")
     if settings.invite_only and settings.mdns and found.relays:
         raise ModeError("an invite-only node does not announce itself", "choose --invite-only or --mdns")
     return found
+
+
+def _check_hidden(settings: Settings, found: Capabilities) -> None:
+    """A node that is reached through another; raises ``ModeError`` for what only those can do that are dialled."""
+    if found.runs_directory:
+        raise ModeError(f"mode {settings.mode} runs a directory, which has to be dialled", "use mode relay or exit")
+    if settings.listen or settings.address or settings.decoy:
+        raise ModeError("a node is dialled, or reached through another", "choose --via, or --listen and --decoy")
+    if settings.mdns:
+        raise ModeError("a node without an address cannot announce itself", "choose --via or --mdns")
 
 
 def _is_wildcard(listen: str) -> bool:

@@ -41,9 +41,9 @@ _log = logging.getLogger(__name__)
 
 
 class PublicNode(NamedTuple):
-    """What runs: its listener, the owner of its links, and what a membership needs of it."""
+    """What runs: its listener if it has one, the owner of its links, and what a membership needs of it."""
 
-    server: asyncio.Server
+    server: asyncio.Server | None
     services: Services
     public: Public
 
@@ -66,7 +66,8 @@ async def serve_public(
     decoy = split_address(settings.decoy_address) if settings.decoy_address else (decoy_name, decoy_port)
     place = PeerPlace(split_address(settings.listen), decoy_name, decoy)
     door = DirectoryDoor(api) if can.runs_directory else None
-    services = Services(exit, Relay(policy, disguise), door)
+    relay = Relay(policy, disguise, settings.reservations)
+    services = Services(exit, relay, door)
     server = await serve_peer(place, keys, disguise, scratch, services)
     issue = partial(describe, keys, present(settings, can, decoy_name))
     lifetime = OPERATOR_SECONDS if can.runs_directory else DESCRIPTOR_SECONDS
@@ -76,31 +77,31 @@ async def serve_public(
         server.close()
         raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
     replace_file(folders.data / "descriptor.qnet", descriptor)
-    group.start_soon(_renew, folders, lambda: issue(time.time(), lifetime))
+    group.start_soon(renew, folders, lambda: issue(time.time(), lifetime))
     if door is not None:
         group.start_soon(door.run)
         if settings.directory_http is not None:
             group.start_soon(serve_api, api, listen_for_api(settings.directory_http))
     own = keys.identity.public_key().public_bytes_raw()
-    prove = Prover(policy, disguise, scratch, own).prove
+    prove = Prover(policy, disguise, scratch, own, relay.reservations.has).prove
     return PublicNode(server, services, Public(keys, api, prove, lambda now: issue(now, LISTED_SECONDS)))
 
 
-def present(settings: Settings, can: Capabilities, decoy: str) -> Presentation:
-    """What the node says of itself."""
-    assert settings.listen is not None  # noqa: S101
-    played = {"entry": True, "relay": True, "exit": can.exits, "bootstrap": can.runs_directory}
+def present(settings: Settings, can: Capabilities, decoy: str, via: bytes = b"") -> Presentation:
+    """What the node says of itself. ``via``: the id of the relay through which alone it is reached."""
+    played = {"entry": not via, "relay": True, "exit": can.exits, "bootstrap": can.runs_directory}
     return Presentation(
-        address=settings.address or settings.listen,
+        address=settings.address or settings.listen or "",
         decoy=decoy,
         roles=tuple(role for role, plays in played.items() if plays),
         nickname=settings.nickname,
         country=settings.country,
         invite_only=settings.invite_only,
+        via=via,
     )
 
 
-async def _renew(folders: Folders, issue: Callable[[], bytes]) -> None:
+async def renew(folders: Folders, issue: Callable[[], bytes]) -> None:
     """Keep the file that ``qnet descriptor`` gives out from expiring while the node runs."""
     while True:
         await anyio.sleep(RENEW_SECONDS)

@@ -80,6 +80,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decoy", metavar="HOST:PORT", help="the site this node looks like")
     parser.add_argument("--decoy-address", metavar="ADDRESS:PORT", help="connect here for the decoy")
     parser.add_argument("--decoy-roots", type=os.path.abspath, metavar="FILE", help="further roots for it (PEM)")
+    parser.add_argument("--via", type=os.path.abspath, metavar="FILE", help="be reached through this public relay only")
     parser.add_argument("--exit-allow", action="append", metavar="CIDR:PORT", help="allow this destination too")
     parser.add_argument("--relay-allow", action="append", metavar="CIDR:PORT", help="circuits may go on there too")
     parser.add_argument("--exit-map", action="append", type=_pair, metavar="NAME:PORT=ADDRESS:PORT")

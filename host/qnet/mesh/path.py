@@ -6,6 +6,10 @@ Fast mode is one hop, an exit. In privacy mode the first hop is never an exit, t
 - stand in one network (/16, /32 for IPv6): whoever runs one of them has to run another elsewhere;
 - have an operator in common who vouches for them, in a network that has an operator for each hop.
 
+A peer that is reached through another only (``via``) stands right behind that one, and never first: so these two,
+which one person may run on one computer, never hold both ends of a route. For want of an address nobody can tell in
+which network it stands: it is an exit only where distinct operators vouch for all, else in the middle of three hops.
+
 Within these rules the exit is drawn first, then the guard, then what is between, each by weight: what was measured of
 a peer, at most what its operators say it may count for, at most 4 × the median.
 """
@@ -55,7 +59,7 @@ def paths(
     allowed = None if guards is None else frozenset(guards)
 
     def is_wanted_exit(peer: Descriptor) -> bool:
-        return _is_exit(peer) and (not country or peer.country == country)
+        return _is_exit(peer) and (not country or peer.country == country) and (not peer.via or (strict and hops == 3))
 
     def is_guard(peer: Descriptor) -> bool:
         return _is_guard(peer) and (allowed is None or peer.peer_id in allowed)
@@ -66,7 +70,12 @@ def paths(
     found: set[tuple[bytes, ...]] = set()
     for _ in range(4 * MAX_PATHS):
         chosen: list[_Candidate] = []
-        if not _complete([_draw(place, failures, now, rng) for place in places], chosen, strict):
+        drawn = [_draw(place, failures, now, rng) for place in places]
+        if hops == 3:
+            # A hidden exit has only one middle: it is tried whether it was drawn or not.
+            needed = {each.descriptor.via for each in drawn[0]} - {each.id for each in drawn[2]}
+            drawn[2] += [each for each in places[2] if each.id in needed]
+        if not _complete(drawn, chosen, strict):
             return
         path = [each.descriptor for each in (chosen if hops == 1 else [*chosen[1:], chosen[0]])]
         key = tuple(peer.peer_id for peer in path)
@@ -119,12 +128,22 @@ def _complete(places: list[list[_Candidate]], chosen: list[_Candidate], strict: 
     if len(chosen) == len(places):
         return True
     for each in places[len(chosen)]:
-        if all(_apart(each, other, strict) for other in chosen):
+        if _is_linked(chosen, each) and all(_apart(each, other, strict) for other in chosen):
             chosen.append(each)
             if _complete(places, chosen, strict):
                 return True
             chosen.pop()
     return False
+
+
+def _is_linked(chosen: list[_Candidate], middle: _Candidate) -> bool:
+    """Whether hidden peers stand behind the one that each is reached through; true of all but the middle."""
+    if len(chosen) < 2:
+        return True
+    exit, guard = chosen
+    if exit.descriptor.via:
+        return middle.id == exit.descriptor.via and not middle.descriptor.via
+    return middle.descriptor.via in (b"", guard.id)
 
 
 def _apart(one: _Candidate, other: _Candidate, strict: bool) -> bool:
@@ -140,7 +159,7 @@ def _is_exit(peer: Descriptor) -> bool:
 
 
 def _is_guard(peer: Descriptor) -> bool:
-    return "entry" in peer.roles and not _is_exit(peer)
+    return "entry" in peer.roles and not _is_exit(peer) and not peer.via
 
 
 def _is_relay(peer: Descriptor) -> bool:

@@ -34,7 +34,11 @@ def usable(peers: Iterable[Eligible], hops: int, unix_now: float) -> list[Eligib
 
 
 def _is_usable(peer: Descriptor, hops: int, unix_now: float) -> bool:
-    return peer.issued - SKEW <= unix_now < peer.expires and (hops > 1 or "exit" in peer.roles)
+    return (
+        peer.issued - SKEW <= unix_now < peer.expires
+        and (hops > 1 or "exit" in peer.roles)
+        and (hops > 2 or not peer.via)
+    )
 
 
 def is_resting(peer: Descriptor, failures: Mapping[bytes, Failure], now: float) -> bool:

@@ -15,12 +15,16 @@ from qnet.wire.events import (
     Extend,
     Extended,
     Forwarded,
+    Ready,
+    Reserve,
+    Reserved,
     StreamData,
     StreamFin,
     StreamOpen,
     StreamOpened,
     StreamReset,
     StreamWritable,
+    Taken,
 )
 from qnet.wire.frames import Reset
 from qnet.wire.link import LinkSession
@@ -139,6 +143,10 @@ class Channel:
                         handler.credited()
                     else:
                         self.continue_circuit(circuit)
+                case Reserve():
+                    self._link.owner.reservation_asked(self, event)
+                case Reserved() | Taken() | Ready():
+                    self._link.reservation(event)
                 case BadRecord(rest):
                     self._link.bad_record(rest)
                     return

@@ -43,7 +43,7 @@ class Disguise:
 
 def peer_keys(peer: Descriptor) -> PeerKeys:
     """What a handshake needs of a descriptor."""
-    return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy)
+    return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy, peer.via)
 
 
 def places(peer: Descriptor) -> list[tuple[str, int]]:

@@ -15,7 +15,7 @@ from qnet.net import endings
 from qnet.net.alive import Alive, tune
 from qnet.net.channel import Channel
 from qnet.net.stream import TRANSPORT_KEEPS_VIEWS
-from qnet.wire.events import Extend, StreamOpen
+from qnet.wire.events import Extend, Reservation, Reserve, StreamOpen
 from qnet.wire.link import LinkSession
 from qnet.wire.scratch import BULK, Scratch
 
@@ -40,6 +40,9 @@ class LinkOwner(Protocol):
     def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
         """A client wants its circuit to go on (relay side)."""
 
+    def reservation_asked(self, channel: Channel, event: Reserve) -> None:
+        """A hidden relay wants to be reached by this link (public relay's side)."""
+
     def link_closed(self, link: "Link", reason: str) -> None:
         """The link is gone, with all its streams."""
 
@@ -53,7 +56,9 @@ class Link(asyncio.BufferedProtocol):
         self.owner = owner
         self.paused = False
         self.closed = False
+        self.released = False
         self.on_bad_record: Callable[[bytes], None] | None = None
+        self.on_reservation: Callable[[Reservation], None] | None = None
         self.channel = Channel(self, session)
         self._channels = [self.channel]
         self._past_up = self._past_down = 0
@@ -122,6 +127,13 @@ class Link(asyncio.BufferedProtocol):
         self._end("a record that does not open")
         self.on_bad_record(rest)
 
+    def reservation(self, event: Reservation) -> None:
+        """The link is kept for a circuit, or is wanted now."""
+        if self.on_reservation is None:
+            self.close("nobody waits for a reservation")
+        else:
+            self.on_reservation(event)
+
     def eof_received(self) -> bool:
         self.close("the other side closed the link")
         return False
@@ -179,6 +191,12 @@ class Link(asyncio.BufferedProtocol):
         """Send every channel's waiting frames, the innermost's first: they become records of the outer ones."""
         for channel in self._channels[::-1]:
             channel.flush()
+
+    def release(self) -> asyncio.Transport:
+        """End the link, but not its connection: that belongs to the caller, who gives it another protocol at once."""
+        self.released = True
+        self._end("the connection serves a circuit")
+        return self._transport
 
     def close(self, reason: str) -> None:
         """End the link and its streams."""

@@ -5,6 +5,8 @@ Conversation (client – this relay – next peer), after this relay has made th
 1. → FORWARD(N1): wrapped as the cover's first request; ← N2, unwrapped: FORWARD(N2); → FORWARD(N3): wrapped
 2. ↔ records as they are, each in one FORWARD frame
 
+A hidden peer has no cover: there its own connection to this relay serves, and ``Passage`` carries N1 to N3.
+
 Back pressure: a full link to the client pauses the reading here. The other way only the hop credit stops the client,
 so that one slow hop never stops the others' circuits on the link: it is granted anew as the connection takes the
 records; a circuit that overruns it is closed.
@@ -21,12 +23,15 @@ from qnet.wire.cover.exchange import Exchange
 from qnet.wire.errors import RemoteError
 from qnet.wire.frames import FrameError, Reset
 from qnet.wire.layers import split_records
+from qnet.wire.reservation import Passage
 
 
 class NextHop(asyncio.BufferedProtocol):
     """One circuit's way on. A ``CircuitHandler`` of the client's channel."""
 
-    def __init__(self, channel: Channel, circuit: int, exchange: Exchange, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, channel: Channel, circuit: int, exchange: Exchange | Passage, transport: asyncio.Transport
+    ) -> None:
         self._channel = channel
         self._circuit = circuit
         self._exchange = exchange

@@ -15,7 +15,7 @@ from qnet.net.hangup import HangupWatch
 from qnet.net.link import Link, LinkOwner
 from qnet.wire.cover.peer import CoverPeer, Established, Event, PeerConfig, ToClient, ToDecoy
 from qnet.wire.cover.replay import ReplayCache
-from qnet.wire.events import Extend, StreamOpen
+from qnet.wire.events import Extend, Reserve, StreamOpen
 from qnet.wire.link import LinkSession
 from qnet.wire.scratch import Scratch
 
@@ -138,7 +138,12 @@ class PeerConnection:
     def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
         self._owner.circuit_extended_by_client(channel, event)
 
+    def reservation_asked(self, channel: Channel, event: Reserve) -> None:
+        self._owner.reservation_asked(channel, event)
+
     def link_closed(self, link: Link, reason: str) -> None:
+        if link.released:
+            self.client.transport = None  # somebody else's now
         self._owner.link_closed(link, reason)
         self._loop.call_soon(self._leave_decoy)
 

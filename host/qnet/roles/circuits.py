@@ -19,7 +19,7 @@ from qnet.net.link import Link
 from qnet.net.stream import StreamSocket
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
-from qnet.wire.events import Extend, StreamOpen
+from qnet.wire.events import Extend, Reserve, StreamOpen
 from qnet.wire.messages import Hop, Traffic
 from qnet.wire.scratch import Scratch
 
@@ -228,6 +228,9 @@ class Circuits:
 
     def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
         """Nor can it extend a circuit."""
+
+    def reservation_asked(self, channel: Channel, event: Reserve) -> None:
+        """The session refuses before this."""
 
     def link_closed(self, link: Link, reason: str) -> None:
         """The link and its circuits are gone."""

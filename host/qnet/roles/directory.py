@@ -24,7 +24,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import msgspec
@@ -67,8 +67,15 @@ STATUS = {
 }
 """The HTTP status of each refusal; its name is the ``code``."""
 
-Prove = Callable[[Descriptor], Awaitable[bool]]
-"""Makes a handshake with a peer to see that it holds its keys. It dials only what the exit's address policy allows."""
+
+class Prove(Protocol):
+    """Makes a handshake with a peer to see that it holds its keys. It dials only what the exit's address policy allows.
+
+    ``via``: the relay through which alone the peer is reached, if it is so and that relay is listed.
+    """
+
+    def __call__(self, peer: Descriptor, via: Descriptor | None = None) -> Awaitable[bool]: ...
+
 
 _log = logging.getLogger(__name__)
 
@@ -213,7 +220,9 @@ class DirectoryService:
         proven = False
         with anyio.move_on_after(PROOF_SECONDS):
             async with self._proving:
-                proven = await self._prove(candidate.descriptor)
+                found = candidate.descriptor
+                entry = self.directory.entries.get(found.via) if found.via else None
+                proven = await (self._prove(found, entry.descriptor) if entry else self._prove(found))
         if not proven:
             raise RefusedError(
                 Refusal.UNPROVEN, "descriptor", "no handshake with the peer succeeds at the addresses it gives"

@@ -13,7 +13,7 @@ from qnet.net.client_link import Disguise, connect, peer_keys, places
 from qnet.net.link import Link
 from qnet.net.stream import StreamSocket
 from qnet.wire.descriptor import Descriptor
-from qnet.wire.events import Extend, StreamOpen
+from qnet.wire.events import Extend, Reserve, StreamOpen
 from qnet.wire.scratch import Scratch
 
 DIRECTORY = ("directory.qnet", 80)
@@ -84,6 +84,9 @@ class OperatorLink:
 
     def circuit_extended_by_client(self, channel: Channel, event: Extend) -> None:
         """Nor can it extend a circuit."""
+
+    def reservation_asked(self, channel: Channel, event: Reserve) -> None:
+        """The session refuses before this."""
 
     def link_closed(self, link: Link, reason: str) -> None:
         """The next request makes another."""

@@ -27,7 +27,10 @@ OPERATOR_SECONDS = 90 * 86400
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """What a peer says of itself. ``address``: ``host:port`` at which clients reach it."""
+    """What a peer says of itself. ``address``: ``host:port`` at which clients reach it.
+
+    A hidden one has neither ``address`` nor ``decoy``, but ``via``: the id of the relay through which it is reached.
+    """
 
     address: str
     decoy: str
@@ -35,6 +38,7 @@ class Presentation:
     nickname: str
     country: str
     invite_only: bool = False
+    via: bytes = b""
 
 
 def describe(keys: NodeKeys, presentation: Presentation, now: float, seconds: int = DESCRIPTOR_SECONDS) -> bytes:
@@ -44,7 +48,7 @@ def describe(keys: NodeKeys, presentation: Presentation, now: float, seconds: in
         noise=keys.noise.public_key().public_bytes_raw(),
         cover=keys.cover.public_key().public_bytes_raw(),
         cover_secret=keys.cover_secret,
-        addresses=(presentation.address,),
+        addresses=(presentation.address,) if presentation.address else (),
         decoy=presentation.decoy,
         roles=presentation.roles,
         issued=int(now),
@@ -52,6 +56,7 @@ def describe(keys: NodeKeys, presentation: Presentation, now: float, seconds: in
         nickname=presentation.nickname,
         country=presentation.country,
         invite_only=presentation.invite_only,
+        via=presentation.via,
     )
     return sign(descriptor, keys.identity)
 

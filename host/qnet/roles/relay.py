@@ -1,7 +1,8 @@
 """The relay: lets clients' circuits go on to the next peer, of which it learns no more than its descriptor.
 
 It makes the next peer's cover, so that the connection between two relays looks like any other; the client's secure
-channel then runs through it. What it dials is what the descriptor says, after the policy for addresses.
+channel then runs through it. What it dials is what the descriptor says, after the policy for addresses; a peer that
+nobody can dial has left connections here (``reservations``).
 """
 
 import asyncio
@@ -16,12 +17,16 @@ from qnet.net.dial import DialError
 from qnet.net.handshake import dialled
 from qnet.net.next_hop import NextHop
 from qnet.roles.dialable import dialable
+from qnet.roles.reservations import Reservations
 from qnet.wire.cover.exchange import Exchange
 from qnet.wire.cover.opening import CoverOpening
 from qnet.wire.descriptor import Descriptor, verify
 from qnet.wire.errors import RemoteError
 from qnet.wire.events import Extend
 from qnet.wire.frames import Reset
+from qnet.wire.reservation import NO_COVER, Passage
+
+RESERVATIONS = 32
 
 MAX_EXTENDING = 256
 """Circuits being made longer at once, over all clients."""
@@ -30,9 +35,10 @@ _log = logging.getLogger(__name__)
 
 
 class Relay:
-    """Answers EXTEND. ``policy`` says which addresses may be dialled."""
+    """Answers EXTEND. ``policy`` says which addresses may be dialled, ``reserve`` how many hidden relays may wait."""
 
-    def __init__(self, policy: ExitPolicy, disguise: Disguise) -> None:
+    def __init__(self, policy: ExitPolicy, disguise: Disguise, reserve: int = RESERVATIONS) -> None:
+        self.reservations = Reservations(reserve)
         self._policy = policy
         self._disguise = disguise
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,6 +71,8 @@ class Relay:
 
     async def _connect(self, channel: Channel, event: Extend) -> None:
         peer = verify(event.descriptor, time.time())
+        if peer.via:
+            return await self._hand_over(channel, event, peer)
         failed: Exception | None = None
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             allowed = await dialable(self._policy, peer)
@@ -76,6 +84,21 @@ class Relay:
                     failed = error
         assert failed is not None  # noqa: S101 - there was at least one place
         raise failed
+
+    async def _hand_over(self, channel: Channel, event: Extend, peer: Descriptor) -> None:
+        """Go on over a connection that the hidden ``peer`` keeps here: nothing is dialled."""
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            link = await self.reservations.take(peer.identity)
+        if channel.ended or not channel.session.extends(event.circuit):
+            link.close("the circuit is gone")
+            raise DialError(Reset.LINK_LOST)
+        bound = link.channel.session.handshake_hash
+        transport = link.release()
+        hop = NextHop(channel, event.circuit, Passage(), transport)
+        transport.set_protocol(hop)
+        channel.circuits[event.circuit] = hop
+        channel.session.extended(event.circuit, bound, NO_COVER)
+        channel.flush()
 
     async def _dial(self, channel: Channel, event: Extend, peer: Descriptor, place: tuple[str, int]) -> None:
         now = time.time()

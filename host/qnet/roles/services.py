@@ -7,7 +7,7 @@ from qnet.roles.exit import Exit
 from qnet.roles.operator_link import DIRECTORY
 from qnet.roles.relay import Relay
 from qnet.wire.destination import is_mesh_name
-from qnet.wire.events import Extend, StreamOpen
+from qnet.wire.events import Extend, Reserve, StreamOpen
 from qnet.wire.frames import Reset
 
 
@@ -42,9 +42,19 @@ class Services:
         else:
             channel.close_circuit(event.circuit, Reset.POLICY)
 
+    def reservation_asked(self, channel: Channel, event: Reserve) -> None:
+        """A hidden relay wants to be reached by its link."""
+        self._links.add(channel.link)
+        if self._relay is not None:
+            self._relay.reservations.ask(channel, event)
+        else:
+            channel.session.reserved(Reset.POLICY, 0)
+
     def link_closed(self, link: Link, reason: str) -> None:
         """The client is gone; what it had ended with it."""
         self._links.discard(link)
+        if self._relay is not None:
+            self._relay.reservations.dropped(link)
         if self._exit is not None:
             self._exit.link_closed(link, reason)
 

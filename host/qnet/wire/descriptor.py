@@ -9,12 +9,13 @@ The envelope is ``signed``'s, the context ``"qnet-descriptor-1"``, the signer th
 | 2 | noise: S, X25519 | 32 bytes |
 | 3 | cover: C, X25519, rotated weekly | 32 bytes |
 | 4 | cover_secret | 32 bytes |
-| 5 | addresses | 1…8 texts ``host:port`` |
-| 6 | decoy: the TLS name | text |
+| 5 | addresses | 1…8 texts ``host:port``; absent with ``via`` |
+| 6 | decoy: the TLS name | text, absent with ``via`` |
 | 7 | roles | texts of entry, relay, exit, bootstrap |
 | 8, 9 | issued, expires | unix seconds |
 | 10, 11 | nickname, country (two capital letters) | text, may be absent |
 | 12 | invite_only: never listed nor gossiped | true, may be absent |
+| 13 | via: the peer_id of the relay through which alone it is reached, see ``reservation`` | 32 bytes, may be absent |
 """
 
 import hashlib
@@ -57,6 +58,7 @@ class Descriptor:
     nickname: str = ""
     country: str = ""
     invite_only: bool = False
+    via: bytes = b""
     signed: bytes = field(default=b"", compare=False, repr=False)
 
     @property
@@ -83,14 +85,15 @@ _KIND = Kind(
         "noise": Field(2, is_key),
         "cover": Field(3, is_key),
         "cover_secret": Field(4, is_key),
-        "addresses": Field(5, is_addresses),
-        "decoy": Field(6, lambda value: is_text(value) and value != ""),
+        "addresses": Field(5, is_addresses, ()),
+        "decoy": Field(6, is_text, ""),
         "roles": Field(7, _is_roles),
         "issued": Field(8, is_time),
         "expires": Field(9, is_time),
         "nickname": Field(10, is_text, ""),
         "country": Field(11, is_country, ""),
         "invite_only": Field(12, lambda value: value is True, False),
+        "via": Field(13, is_key, b""),
     },
     signer="identity",
     error=DescriptorError,
@@ -98,17 +101,26 @@ _KIND = Kind(
 
 
 def sign(descriptor: Descriptor, key: Ed25519PrivateKey) -> bytes:
-    """The descriptor's bytes; ``descriptor.identity`` must be ``key``'s."""
+    """The descriptor's bytes; ``descriptor.identity`` must be ``key``'s. Raises ``DescriptorError``."""
+    _check_reach(descriptor)
     return _KIND.sign(descriptor, key)
 
 
 def verify(data: bytes, now: float) -> Descriptor:
     """The descriptor in ``data``; raises ``DescriptorError`` or ``DescriptorExpiredError``."""
-    descriptor = Descriptor(**_KIND.verify(data), signed=data)
+    descriptor = Descriptor(**{"addresses": (), "decoy": ""} | _KIND.verify(data), signed=data)
+    _check_reach(descriptor)
     _KIND.check_issued(descriptor.issued, now)
     if descriptor.expires <= now:
         raise DescriptorExpiredError
     return descriptor
+
+
+def _check_reach(descriptor: Descriptor) -> None:
+    """A peer is either dialled, then it has addresses and a decoy, or reached through another, then it has neither."""
+    dialled = bool(descriptor.addresses), bool(descriptor.decoy)
+    if dialled != ((False, False) if descriptor.via else (True, True)):
+        raise DescriptorError("addresses, decoy and via do not fit each other")
 
 
 def identity_of(data: bytes) -> bytes:

@@ -14,7 +14,7 @@ The envelope is ``signed``'s, the context ``"qnet-endorsement-1"``, the signer t
 | 2 | peer_id | 32 bytes |
 | 3 | family: peers of one family are run by one person | text, may be absent |
 | 4 | country | two capital letters, may be absent |
-| 5 | addresses the peer may have | 1…8 texts ``host:port`` |
+| 5 | addresses the peer may have | 1…8 texts ``host:port``, absent for one without any |
 | 6 | weight: most that the peer may count for in a choice | 1 … 2³² |
 | 7, 8 | issued, expires | unix seconds |
 """
@@ -49,10 +49,14 @@ class Endorsement:
     signed: bytes = field(default=b"", compare=False, repr=False)
 
     def covers(self, descriptor: Descriptor) -> bool:
-        """Whether it vouches for what the peer now says of itself: the same peer, country, and no other address."""
+        """Whether it vouches for what the peer now says of itself: the same peer, country, and no other address.
+
+        A peer without addresses is vouched for as such, whichever relay it is reached through.
+        """
         return (
             self.peer_id == descriptor.peer_id
             and self.country == descriptor.country
+            and bool(descriptor.addresses) is bool(self.addresses)
             and set(descriptor.addresses) <= set(self.addresses)
         )
 
@@ -66,7 +70,7 @@ _KIND = Kind(
         "peer_id": Field(2, is_key),
         "family": Field(3, is_text, ""),
         "country": Field(4, is_country, ""),
-        "addresses": Field(5, is_addresses),
+        "addresses": Field(5, is_addresses, ()),
         "weight": Field(6, lambda value: type(value) is int and 1 <= value <= 1 << 32),
         "issued": Field(7, is_time),
         "expires": Field(8, is_time),
@@ -83,7 +87,7 @@ def sign(endorsement: Endorsement, key: Ed25519PrivateKey) -> bytes:
 
 def verify(data: bytes, now: float) -> Endorsement:
     """The endorsement in ``data``; raises ``EndorsementError``. Whether the endorser counts is for the caller."""
-    endorsement = Endorsement(**_KIND.verify(data), signed=data)
+    endorsement = Endorsement(**{"addresses": ()} | _KIND.verify(data), signed=data)
     _KIND.check_issued(endorsement.issued, now)
     if endorsement.expires <= now:
         raise EndorsementError("expired", Reason.EXPIRED)

@@ -99,6 +99,34 @@ class CircuitWritable:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserve:
+    """The other side wants to be reached by this link: see ``reservation``."""
+
+    statement: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The answer: CLOSED grants it for so many seconds."""
+
+    code: Reset
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A circuit wants the connection: nothing more comes under the link's keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The same of the other side, which takes the circuit."""
+
+
+Reservation: TypeAlias = Reserved | Taken | Ready
+
+
+@dataclass(frozen=True, slots=True)
 class BadRecord:
     """``rest``: all received bytes from the record that did not open. Nothing more is read here."""
 
@@ -124,6 +152,10 @@ Event: TypeAlias = (
     | Forwarded
     | CircuitClosed
     | CircuitWritable
+    | Reserve
+    | Reserved
+    | Taken
+    | Ready
     | BadRecord
     | Broken
 )

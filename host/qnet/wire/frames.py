@@ -20,7 +20,8 @@ Stream frames live between a client and its exit; their body starts with ``strea
 Link frames: PING and PONG carry 8 bytes that come back; SETTINGS a CBOR map; REKEY none (this was the last record
 under the old key). Circuit frames: EXTEND carries the next peer's signed descriptor, EXTENDED two digests of 32 bytes,
 CREDIT a credit(4): this many more bytes of records may be forwarded; CLOSE a code(1): the circuit is gone. TRUNCATE is
-not understood by this version.
+not understood by this version. RESERVE carries a signed statement, RESERVED code(1) ‖ seconds(4), TAKEN and READY
+nothing: see ``reservation``.
 """
 
 import struct
@@ -45,6 +46,10 @@ class Frame(IntEnum):
     CLOSE = 8
     REKEY = 9
     SETTINGS = 10
+    RESERVE = 11
+    RESERVED = 12
+    TAKEN = 13
+    READY = 14
     OPEN = 16
     OPENED = 17
     DATA = 18
@@ -80,6 +85,7 @@ _window = struct.Struct(">II")
 _credit = struct.Struct(">I")
 _open = struct.Struct(">IH")
 _reset = struct.Struct(">IB")
+_reserved = struct.Struct(">BI")
 _resets = {reset.value: reset for reset in Reset}
 
 MAX_DATA = MAX_PLAINTEXT - STREAM_HEADER.size
@@ -116,6 +122,10 @@ def credit_frame(circuit: int, credit: int) -> bytes:
 
 def close_frame(circuit: int, code: Reset) -> bytes:
     return frame(Frame.CLOSE, circuit, bytes([code]))
+
+
+def reserved_frame(code: Reset, seconds: int) -> bytes:
+    return frame(Frame.RESERVED, 0, _reserved.pack(code, seconds))
 
 
 def pack(pending: bytearray, limit: int) -> list[bytes]:
@@ -176,6 +186,12 @@ def parse_code(body: memoryview) -> Reset:
     if len(body) != 1:
         raise FrameError("CLOSE size")
     return _resets.get(body[0], Reset.INTERNAL)
+
+
+def parse_reserved(body: memoryview) -> tuple[Reset, int]:
+    """The code, CLOSED if it is granted, and for how many seconds."""
+    code, seconds = _exactly(_reserved, body)
+    return _resets.get(code, Reset.INTERNAL), seconds
 
 
 def parse_credit(body: memoryview) -> int:

@@ -7,12 +7,15 @@ Conversation, after the relay's EXTENDED with the digests of the cover that it m
 3. → FORWARD(N3: s, se, psk, the first frames) – from here on the relay carries records as they are
 
 The prologue holds the digests, so a relay that says anything else than what it did only makes the handshake fail.
+With a peer whose descriptor names a ``via`` there is no cover: the first digest is then of the link that the relay has
+with it, and the second this side's own, see ``reservation``.
 """
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
 from qnet.wire.cover.inner import PeerKeys, prologue
 from qnet.wire.noise import NoiseError, NoiseHandshake, TransportKeys
+from qnet.wire.reservation import via_digest
 from qnet.wire.steps import Entropy
 
 _SEED = 64
@@ -22,6 +25,8 @@ class HopClient:
     """The client's side: ``first``, then ``second`` with what came back."""
 
     def __init__(self, peer: PeerKeys, client_digest: bytes, server_digest: bytes, entropy: Entropy) -> None:
+        if peer.via:
+            server_digest = via_digest(peer.via, peer.cover_secret)
         self._mlkem = MLKEM768PrivateKey.from_seed_bytes(entropy(_SEED))
         self._noise = NoiseHandshake(
             initiator=True,

@@ -8,6 +8,7 @@ Conversation, after the handshake (client on the left); each side may speak at a
 4. → EXTEND(descriptor); ← EXTENDED(digests) or CLOSE(code); then ↔ FORWARD, each with one record of the next layer:
    a session of its own, ``outer`` of which is this one; ← CREDIT for more of them, see ``streams``
 5. → WINDOW, PING of the circuit; ← PONG of the circuit: the round trip, by which windows grow
+6. Instead of circuits: → RESERVE; ← RESERVED, TAKEN; → READY, see ``reservation``
 """
 
 import struct
@@ -30,8 +31,8 @@ from qnet.wire.events import (
     StreamWritable,
 )
 from qnet.wire.frames import HEADER, MAX_WINDOW, STREAM_HEADER, Frame, FrameError, Reset
-from qnet.wire.layers import Layer
 from qnet.wire.noise import TransportKeys
+from qnet.wire.reserved import Reservable
 from qnet.wire.scratch import HEADROOM, RECORD_ROOM, Scratch
 from qnet.wire.streams import CIRCUIT_BUDGET, HOP_SLACK, HOP_WINDOW, MIN_ROUND_TRIP, Stream, Streams, Window
 
@@ -47,7 +48,7 @@ _MIN_LIMIT = 1024
 _ping = struct.Struct(">Q")
 
 
-class LinkSession(Layer):
+class LinkSession(Reservable):
     """One end of a secure channel. ``initiator``: the client's end. ``now``: seconds of any steady clock.
 
     ``outer`` and ``circuit``: the session and its circuit in whose FORWARD frames this one's records travel; without
@@ -64,13 +65,10 @@ class LinkSession(Layer):
         outer: "LinkSession | None" = None,
         circuit: int = 0,
     ) -> None:
-        super().__init__(keys, scratch, outer, circuit)
-        self._initiator = initiator
+        super().__init__(keys, scratch, outer, circuit, initiator=initiator)
         self._circuits: dict[int, Streams] = {}
         self._hops: dict[int, Window] = {}
         self._budget = scratch.budget
-        self._highest = 0
-        self._pending = bytearray()
         self._sealed_bytes = 0
         self._keyed_at = now
         self._ping_number = 0
@@ -154,6 +152,8 @@ class LinkSession(Layer):
                 self._credit_frame(circuit, frames.parse_credit(body))
             case Frame.EXTEND | Frame.EXTENDED | Frame.CLOSE:
                 self._circuit_frame(kind, circuit, body)
+            case Frame.RESERVE | Frame.RESERVED | Frame.TAKEN | Frame.READY:
+                self._reservation_frame(kind, circuit, body)
             case _:
                 raise FrameError(f"frame type {kind}")
 
@@ -191,7 +191,7 @@ class LinkSession(Layer):
 
     def _check_new(self, circuit: int) -> None:
         """Circuits are numbered upwards and no number is used twice, so that what comes late is known as such."""
-        if circuit <= self._highest or not self.has_circuit_room():
+        if circuit <= self._highest or self._reserved or not self.has_circuit_room():
             raise FrameError("circuit")
         self._highest = circuit
 
@@ -420,7 +420,7 @@ class LinkSession(Layer):
 
     def flush(self, now: float) -> bytes:
         """Records with every waiting frame; empty when there is none."""
-        if not self._pending:
+        if not self._may_speak():
             return b""
         pending, self._pending = self._pending, bytearray()
         rekey = self._sealed_bytes >= REKEY_BYTES or now - self._keyed_at >= REKEY_SECONDS

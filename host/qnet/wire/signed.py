@@ -68,9 +68,9 @@ class Kind:
         body: dict[int, Any] = {0: VERSION}
         for name, (number, valid, absent) in self.fields.items():
             value = getattr(record, name)
-            value = list(value) if isinstance(value, tuple) else value
             if absent is not None and value == absent:
                 continue
+            value = list(value) if isinstance(value, tuple) else value
             if not valid(value):
                 raise self.error(f"{name} is not acceptable")
             body[number] = value

@@ -8,13 +8,17 @@ from qnet.wire.cover.auth import INFO, VERSION
 
 @dataclass(frozen=True, slots=True)
 class PeerKeys:
-    """What a client knows of a peer: its id, Noise static S, cover key C (32 bytes each), secret, decoy's name."""
+    """What a client knows of a peer: its id, Noise static S, cover key C (32 bytes each), secret, decoy's name.
+
+    ``via``: the id of the relay through which alone it is reached, see ``reservation``; else empty.
+    """
 
     peer_id: bytes
     noise: bytes
     cover: bytes
     cover_secret: bytes
     server_name: str
+    via: bytes = b""
 
 
 def prologue(peer_id: bytes, noise: bytes, client_bytes: bytes, server_bytes: bytes) -> bytes:
