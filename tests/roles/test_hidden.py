@@ -233,7 +233,7 @@ async def test_a_hidden_relay_that_hangs_is_given_up_for_its_next_connection(
         lambda key, link: sign(key, os.urandom(32), time.time()),
         lambda key, link: sign(key, link, time.time() - 121),
         lambda key, link: sign(key, link, time.time() + 122),
-        lambda key, link: sign(key, link, time.time())[:-1] + b"\0",
+        lambda key, link: (made := sign(key, link, time.time()))[:-1] + bytes([made[-1] ^ 1]),
         lambda key, link: b"",
     ],
     ids=["replayed from another link", "old", "from the future", "forged", "empty"],
