@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -64,6 +65,8 @@ async def download(made: Routes) -> BaseException | int:
         return error
     finally:
         writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 def hop(made: Routes, route: Route, number: int) -> Peer:

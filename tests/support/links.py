@@ -125,8 +125,11 @@ async def site(serve: Serve) -> AsyncIterator[int]:
             with suppress(ConnectionError):
                 await serve(reader, writer)
         finally:
-            connections.discard(writer)
             writer.close()
+            # Else the garbage collector may tell how it ended, as of an error that nobody handled.
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            connections.discard(writer)
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     try:

@@ -32,11 +32,11 @@ def main(arguments: Sequence[str]) -> int:
                 (2, 4, 8) if small else (2, 3, 5, 8, 16, 32),
                 list(relays(100, rng, signed=True)),
                 rng,
-                3 if small else 9,
+                3 if small else 5,
             )
         ),
         "load": list(balances((100, 1000) if small else (100, 1000, 10_000), 5 if small else 20, rng)),
-        "repair": list(repairs((0.0, 0.1) if small else (0.0, 0.02, 0.05, 0.1, 0.2, 0.4), 50 if small else 500, rng)),
+        "repair": list(repairs((0.0, 0.1) if small else (0.0, 0.02, 0.05, 0.1, 0.2, 0.4), 50 if small else 200, rng)),
     }
     for name, rows in found.items():
         print(f"\n{name}")

@@ -12,6 +12,7 @@ from tools.simulate.population import NOW, Relay, directory, network, relays
 
 PLACES = ("guard", "middle", "exit")
 OPERATORS = 5
+MOST = 8_000
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Balance:
 
 
 def balances(sizes: Sequence[int], per_relay: int, rng: random.Random) -> list[Balance]:
-    """For each size of network, with ``per_relay`` clients for each relay."""
-    return [each for size in sizes for each in _balance(list(relays(size, rng)), size * per_relay, rng)]
+    """For each size of network, with ``per_relay`` clients for each relay, but no more than ``MOST``."""
+    return [each for size in sizes for each in _balance(list(relays(size, rng)), min(size * per_relay, MOST), rng)]
 
 
 def _balance(known: list[Relay], clients: int, rng: random.Random) -> list[Balance]:

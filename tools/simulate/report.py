@@ -36,7 +36,8 @@ A relay registers with one operator; each operator talks with another at random 
 
 ## How evenly relays are used
 
-Circuits per unit of bandwidth: the busiest hundredth of the relays beside the mean, and the share that carries nothing.
+Circuits per unit of bandwidth, 20 clients a relay but at most 8,000, one circuit each: the busiest hundredth of the
+relays beside the mean, and the share that carries nothing (in the largest network there are fewer clients than relays).
 
 | relays | place | busiest / mean | unused |
 |---|---|---|---|
