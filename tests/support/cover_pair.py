@@ -93,6 +93,7 @@ class Trio:
             cover_secret=os.urandom(32),
             server_name=NAME,
             quiet_after=quiet_after,
+            quiet_after_resumed=quiet_after,
         )
         self.known = PeerKeys(
             self.config.peer_id,

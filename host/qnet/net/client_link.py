@@ -4,13 +4,14 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
 
 from qnet.net import endings
 from qnet.net.handshake import ConnectionEndedError, dialled
 from qnet.net.link import Link, LinkOwner
+from qnet.net.network import network
 from qnet.wire.cover.appearance import Appearance
 from qnet.wire.cover.client import CoverClient, CoverResult
 from qnet.wire.cover.inner import PeerKeys
@@ -20,7 +21,9 @@ from qnet.wire.errors import RemoteError
 from qnet.wire.link import LinkSession, settings_frame
 from qnet.wire.scratch import Scratch
 from qnet.wire.steps import Done
+from qnet.wire.tls.session import SessionTicket
 from qnet.wire.tls.template import Template
+from qnet.wire.tls.tickets import TicketJar
 from qnet.wire.tls.verify import ChainVerifier
 
 HANDSHAKE_SECONDS = 15.0
@@ -30,15 +33,30 @@ NEXT_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Disguise:
-    """What the client looks like, and whom it trusts to be a decoy."""
+    """What the client looks like, whom it trusts to be a decoy, and with what it resumes its visits."""
 
     template: Template
     look: Appearance
     roots: Sequence[x509.Certificate]
+    tickets: TicketJar = field(default_factory=TicketJar)
 
-    def guise(self, now: float) -> Guise:
-        """The same for one handshake, at ``now`` (unix seconds)."""
-        return Guise(self.template, self.look, ChainVerifier(self.roots, now))
+    def guise(self, now: float, peer: PeerKeys, transport: asyncio.Transport) -> Guise:
+        """The same for one handshake with ``peer`` over ``transport``, at ``now`` (unix seconds)."""
+        offer = self.tickets.take(_visited(peer), _network_of(transport), now)
+        return Guise(self.template, self.look, ChainVerifier(self.roots, now), offer)
+
+    def keep(self, tickets: Sequence[SessionTicket], peer: PeerKeys, transport: asyncio.Transport) -> None:
+        """Remember what the decoy of ``peer`` gave for the next visit."""
+        self.tickets.keep(_visited(peer), tickets, _network_of(transport), time.time())
+
+
+def _visited(peer: PeerKeys) -> tuple[bytes, str]:
+    return peer.peer_id, peer.server_name
+
+
+def _network_of(transport: asyncio.Transport) -> str:
+    local = transport.get_extra_info("sockname")
+    return network(str(local[0])) if local else ""
 
 
 def peer_keys(peer: Descriptor) -> PeerKeys:
@@ -91,10 +109,14 @@ async def _connect(
 ) -> Link:
     now = time.time()
     try:
-        core = CoverClient(peer, disguise.guise(now), os.urandom, now, settings_frame())
-        async with dialled(core, place, seconds) as (transport, done):
+
+        def begin(transport: asyncio.Transport) -> CoverClient:
+            return CoverClient(peer, disguise.guise(now, peer, transport), os.urandom, now, settings_frame())
+
+        async with dialled(begin, place, seconds) as (transport, done):
             if transport.is_closing():
                 raise ConnectionEndedError
+            disguise.keep(done.result.tickets, peer, transport)
             return _link(transport, done, scratch, owner)
     except OSError as error:
         raise UnreachablePeerError(type(error).__name__) from None

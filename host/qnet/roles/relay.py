@@ -101,12 +101,17 @@ class Relay:
         channel.flush()
 
     async def _dial(self, channel: Channel, event: Extend, peer: Descriptor, place: tuple[str, int]) -> None:
-        now = time.time()
-        core = CoverOpening(peer_keys(peer), self._disguise.guise(now), os.urandom, now)
-        async with dialled(core, place, HANDSHAKE_SECONDS) as (transport, done):
+        now, keys, disguise = time.time(), peer_keys(peer), self._disguise
+
+        def begin(transport: asyncio.Transport) -> CoverOpening:
+            return CoverOpening(keys, disguise.guise(now, keys, transport), os.urandom, now)
+
+        async with dialled(begin, place, HANDSHAKE_SECONDS) as (transport, done):
             if channel.ended or not channel.session.extends(event.circuit):
                 raise DialError(Reset.LINK_LOST)
-            hop = NextHop(channel, event.circuit, Exchange(done.result, done.trailing), transport)
+            exchange = Exchange(done.result, done.trailing)
+            hop = NextHop(channel, event.circuit, exchange, transport)
+            hop.on_answer = lambda: disguise.keep(exchange.tickets, keys, transport)
             transport.set_protocol(hop)
             channel.circuits[event.circuit] = hop
             channel.session.extended(event.circuit, done.result.client_digest, done.result.server_digest)

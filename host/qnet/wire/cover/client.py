@@ -8,7 +8,7 @@ Conversation: that of ``opening``, then that of ``exchange`` with
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qnet.wire.cover.exchange import Exchange
 from qnet.wire.cover.inner import PeerKeys, prologue
@@ -16,14 +16,19 @@ from qnet.wire.cover.opening import CoverOpening, Guise, Opened
 from qnet.wire.noise import NoiseHandshake, TransportKeys
 from qnet.wire.steps import Conversation, Done, Entropy, Receive, Send
 from qnet.wire.tls.errors import TlsError
+from qnet.wire.tls.session import SessionTicket
 
 
 @dataclass(frozen=True, slots=True)
 class CoverResult:
-    """What the data path needs. ``farewell``: the alert with which a browser ends on a record that does not open."""
+    """What the data path needs. ``farewell``: the alert with which a browser ends on a record that does not open.
+
+    ``tickets``: what the decoy gave to resume with.
+    """
 
     keys: TransportKeys
     farewell: bytes
+    tickets: list[SessionTicket] = field(repr=False)
 
 
 class CoverClient(Conversation[CoverResult]):
@@ -69,4 +74,4 @@ class CoverClient(Conversation[CoverResult]):
         exchange.third(noise.write(self._first))
         yield Send(exchange.take_output())
         self.trailing = exchange.trailing
-        return CoverResult(noise.keys(), exchange.alert())
+        return CoverResult(noise.keys(), exchange.alert(), exchange.tickets)

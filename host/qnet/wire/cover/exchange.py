@@ -17,6 +17,7 @@ from qnet.wire.cover.auth import WRAP_OVERHEAD, NotAuthenticError, Wrap
 from qnet.wire.cover.opening import Opened
 from qnet.wire.errors import RemoteError
 from qnet.wire.tls.errors import TlsError
+from qnet.wire.tls.session import SessionTicket
 
 _HEADER = 5
 _MAX_RECORD = 16640
@@ -64,6 +65,11 @@ class Exchange:
     def trailing(self) -> bytes:
         """Bytes received after N2."""
         return bytes(self._buffer)
+
+    @property
+    def tickets(self) -> list[SessionTicket]:
+        """What the decoy gave to resume with."""
+        return self._session.tickets
 
     def alert(self) -> bytes:
         """How a browser ends on a record that does not open."""

@@ -25,6 +25,7 @@ from qnet.wire.tls.errors import TlsError
 from qnet.wire.tls.keyshare import KeyShares
 from qnet.wire.tls.session import TlsSession
 from qnet.wire.tls.template import Template
+from qnet.wire.tls.tickets import Offer
 from qnet.wire.tls.verify import Verifier
 
 APPLICATION_DATA = 23
@@ -36,11 +37,15 @@ class UnprovenPeerError(RemoteError):
 
 @dataclass(frozen=True, slots=True)
 class Guise:
-    """What a client looks like: a browser's hello and its first words inside TLS; and who vouches for decoys."""
+    """What a client looks like: a browser's hello and its first words inside TLS; and who vouches for decoys.
+
+    ``offer``: what to resume the last visit with.
+    """
 
     template: Template
     look: Appearance
     verifier: Verifier
+    offer: Offer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class CoverOpening(Conversation[Opened]):
         super().__init__()
         self._server_name = peer.server_name
         self._look = guise.look
-        draft = guise.template.build(peer.server_name, entropy)
+        draft = guise.template.build(peer.server_name, entropy, guise.offer)
         hello = draft.hello
         self._keys = CoverKeys(draft.keys.x25519_shared(peer.cover), peer.cover_secret, hello.random)
         credential = Credential(VERSION, 0, int(now), entropy(10))

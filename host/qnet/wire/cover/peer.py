@@ -46,7 +46,11 @@ HOLD_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PeerConfig:
-    """A peer's side of its descriptor. ``quiet_after``: the decoy's calibrated post-handshake bytes."""
+    """A peer's side of its descriptor.
+
+    ``quiet_after``, ``quiet_after_resumed``: the decoy's calibrated post-handshake bytes, after a full handshake and
+    after a resumed one.
+    """
 
     peer_id: bytes
     noise_private: bytes
@@ -55,6 +59,7 @@ class PeerConfig:
     cover_secret: bytes
     server_name: str
     quiet_after: int
+    quiet_after_resumed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ class CoverPeer:
         self._client_hash = hashlib.sha256()
         self._flight = _Flight(self)
         self._after_handshake = 0
+        self._quiet_after = config.quiet_after
         self._message = b""
         self._more = False
         self._second: bytes | None = None
@@ -238,7 +244,7 @@ class CoverPeer:
         elif data[0] == _APPLICATION_DATA:
             if self._finished and self._flight.complete and self._is_first(data) and (self._more or self._answer(now)):
                 self._phase = _Phase.INNER
-                if self._after_handshake >= self._config.quiet_after:
+                if self._after_handshake >= self._quiet_after:
                     yield from self._send_second()
                 return
             self._finished = True
@@ -304,7 +310,7 @@ class CoverPeer:
             self._held[:0] = data
             yield from self._splice()
             return
-        if self._after_handshake >= self._config.quiet_after:
+        if self._after_handshake >= self._quiet_after:
             yield from self._send_second()
 
     # --- from the decoy
@@ -321,7 +327,7 @@ class CoverPeer:
                 yield ToClient(out)
         if self._finished and self._flight.complete:
             self._after_handshake += len(data)
-            if self._second is not None and self._after_handshake >= self._config.quiet_after:
+            if self._second is not None and self._after_handshake >= self._quiet_after:
                 yield from self._send_second()
 
     def decoy_eof(self) -> Iterator[Event]:
@@ -343,6 +349,8 @@ class CoverPeer:
             return None
         if parsed.selected_version != 0x0304:
             return None
+        if parsed.resumed:
+            self._quiet_after = self._config.quiet_after_resumed
         return b"" if parsed.is_hello_retry_request else self._hello.keys.mark(self._hellos)
 
     def refuse(self) -> None:
