@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qnet.net import network as module
-from qnet.net.network import network
+from qnet.net.network import network, router
 
 ROUTE = """\
 Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
@@ -19,30 +19,38 @@ IP address       HW type     Flags       HW address            Mask     Device
 """
 
 
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(module, "_PROC", tmp_path)
     return tmp_path
 
 
-def test_the_same_address_behind_another_router(proc: Path) -> None:
+async def here(address: str) -> str:
+    return network(address, await router())
+
+
+async def test_the_same_address_behind_another_router(proc: Path) -> None:
     (proc / "route").write_text(ROUTE)
     (proc / "arp").write_text(ARP.format(router="02:00:00:00:00:01"))
-    home = network("192.168.0.5")
-    assert network("192.168.0.5") == home
-    assert network("192.168.0.6") != home
+    home = await here("192.168.0.5")
+    assert await here("192.168.0.5") == home
+    assert await here("192.168.0.6") != home
     (proc / "arp").write_text(ARP.format(router="02:00:00:00:00:02"))
-    assert network("192.168.0.5") != home
+    assert await here("192.168.0.5") != home
 
 
 @pytest.mark.parametrize("route", [None, "", "x", "Iface\nwlan0 00000000 zz 0003\n", "Iface\nwlan0 00000000\n"])
-def test_where_nobody_says(proc: Path, route: str | None) -> None:
+async def test_where_nobody_says(proc: Path, route: str | None) -> None:
     if route is not None:
         (proc / "route").write_text(route)
         (proc / "arp").write_text(ARP)
-    assert network("192.168.0.5") == network("192.168.0.5")
-    assert network("192.168.0.5") != network("192.168.0.6")
-
-
-def test_this_machine() -> None:
-    assert network("192.0.2.1").startswith("192.0.2.1 ")
+    assert await router() == ""
+    assert network("192.168.0.5", "") != network("192.168.0.6", "")

@@ -2,20 +2,20 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
 
 from qnet.net import endings
+from qnet.net.clock import LEAST, MOST, Clock
 from qnet.net.handshake import ConnectionEndedError, dialled
 from qnet.net.link import Link, LinkOwner
-from qnet.net.network import network
+from qnet.net.network import network, router
 from qnet.wire.cover.appearance import Appearance
 from qnet.wire.cover.client import CoverClient, CoverResult
 from qnet.wire.cover.inner import PeerKeys
-from qnet.wire.cover.opening import Guise
+from qnet.wire.cover.opening import Guise, UnprovenPeerError
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.link import LinkSession, settings_frame
@@ -33,30 +33,32 @@ NEXT_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Disguise:
-    """What the client looks like, whom it trusts to be a decoy, and with what it resumes its visits."""
+    """What the client looks like, whom it trusts to be a decoy, with what it resumes its visits, and its clock."""
 
     template: Template
     look: Appearance
     roots: Sequence[x509.Certificate]
     tickets: TicketJar = field(default_factory=TicketJar)
+    clock: Clock = field(default_factory=Clock)
 
-    def guise(self, now: float, peer: PeerKeys, transport: asyncio.Transport) -> Guise:
-        """The same for one handshake with ``peer`` over ``transport``, at ``now`` (unix seconds)."""
-        offer = self.tickets.take(_visited(peer), _network_of(transport), now)
+    def guise(self, now: float, peer: PeerKeys, network: str) -> Guise:
+        """The same for one handshake with ``peer`` over ``network``, at ``now`` (unix seconds)."""
+        offer = self.tickets.take(_visited(peer), network, self.clock.system())
         return Guise(self.template, self.look, ChainVerifier(self.roots, now), offer)
 
-    def keep(self, tickets: Sequence[SessionTicket], peer: PeerKeys, transport: asyncio.Transport) -> None:
-        """Remember what the decoy of ``peer`` gave for the next visit."""
-        self.tickets.keep(_visited(peer), tickets, _network_of(transport), time.time())
+    def keep(self, tickets: Sequence[SessionTicket], peer: PeerKeys, network: str) -> None:
+        """Remember what the decoy of ``peer`` gave for the next visit over ``network``."""
+        self.tickets.keep(_visited(peer), tickets, network, self.clock.system())
 
 
 def _visited(peer: PeerKeys) -> tuple[bytes, str]:
     return peer.peer_id, peer.server_name
 
 
-def _network_of(transport: asyncio.Transport) -> str:
+def network_of(transport: asyncio.Transport, router: str) -> str:
+    """The network of a connection, see ``network``."""
     local = transport.get_extra_info("sockname")
-    return network(str(local[0])) if local else ""
+    return network(str(local[0]) if local else "", router)
 
 
 def peer_keys(peer: Descriptor) -> PeerKeys:
@@ -81,12 +83,17 @@ class UnusablePeerError(RemoteError):
     """What is known of the peer makes no sense: its address, its decoy's name or its keys."""
 
 
+class WrongClockError(UnprovenPeerError):
+    """The decoy says that this computer's clock is wrong by more than a day."""
+
+
 async def connect(
     places: Sequence[tuple[str, int]], peer: PeerKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner
 ) -> Link:
     """A link to ``peer`` at the first of ``places`` (host and port) that answers.
 
-    Raises ``RemoteError`` of some kind, within 15 s; where several failed, what the best of them said.
+    Where the decoy answers instead and says that our clock is wrong, the place is tried once more at its time. Raises
+    ``RemoteError`` of some kind, within 15 s; where several failed, what the best of them said.
     """
     failed: RemoteError = UnusablePeerError("no address")
     loop = asyncio.get_running_loop()
@@ -107,16 +114,44 @@ async def connect(
 async def _connect(
     place: tuple[str, int], peer: PeerKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner, seconds: float
 ) -> Link:
-    now = time.time()
+    clock, loop = disguise.clock, asyncio.get_running_loop()
+    offset, deadline = clock.offset(peer.peer_id), loop.time() + seconds
+    try:
+        link = await _attempt(place, peer, disguise, scratch, owner, seconds, offset)
+    except UnprovenPeerError as error:
+        told = error.date - clock.system() if error.date is not None else offset
+        if abs(told) > MOST:
+            raise WrongClockError(error.date) from None
+        left = deadline - loop.time()
+        if abs(told - offset) < LEAST or left <= 0:
+            raise
+        offset = told
+        link = await _attempt(place, peer, disguise, scratch, owner, left, offset)
+    clock.agreed(peer.peer_id, offset)
+    return link
+
+
+async def _attempt(
+    place: tuple[str, int],
+    peer: PeerKeys,
+    disguise: Disguise,
+    scratch: Scratch,
+    owner: LinkOwner,
+    seconds: float,
+    offset: float,
+) -> Link:
+    """One connection, with the clock ``offset`` seconds ahead of this computer's."""
+    now, gateway = disguise.clock.system() + offset, await router()
     try:
 
         def begin(transport: asyncio.Transport) -> CoverClient:
-            return CoverClient(peer, disguise.guise(now, peer, transport), os.urandom, now, settings_frame())
+            guise = disguise.guise(now, peer, network_of(transport, gateway))
+            return CoverClient(peer, guise, os.urandom, now, settings_frame())
 
         async with dialled(begin, place, seconds) as (transport, done):
             if transport.is_closing():
                 raise ConnectionEndedError
-            disguise.keep(done.result.tickets, peer, transport)
+            disguise.keep(done.result.tickets, peer, network_of(transport, gateway))
             return _link(transport, done, scratch, owner)
     except OSError as error:
         raise UnreachablePeerError(type(error).__name__) from None

@@ -1,21 +1,26 @@
 """Which network this machine is on: enough to tell one from another, and nothing that leaves the process."""
 
+import asyncio
 from pathlib import Path
 
 _PROC = Path("/proc/net")
 _DEFAULT, _GATEWAY = "00000000", 0x2
 
 
-def network(local: str) -> str:
+def network(local: str, router: str) -> str:
     """A name for the network that a connection from the address ``local`` goes out through.
 
-    Private addresses are the same in many homes, so on Linux the default router's hardware address is part of it.
+    Private addresses are the same in many homes, so the default ``router`` is part of it.
     """
-    return f"{local} {_router()}"
+    return f"{local} {router}"
 
 
-def _router() -> str:
-    """Hardware address of the default IPv4 router; empty where there is none or nobody says."""
+async def router() -> str:
+    """Hardware address of the default IPv4 router, on Linux; empty where there is none or nobody says."""
+    return await asyncio.to_thread(_read)
+
+
+def _read() -> str:
     try:
         routes = [line.split() for line in (_PROC / "route").read_text().splitlines()[1:]]
         neighbours = [line.split() for line in (_PROC / "arp").read_text().splitlines()[1:]]

@@ -65,11 +65,14 @@ class TlsSession:
     tickets: list[SessionTicket] = field(default_factory=list, repr=False)
     _messages: MessageBuffer = field(default_factory=MessageBuffer, repr=False)
 
-    def seal(self, content_type: int, plaintext: bytes) -> bytes:
-        """One protected record; ``ValueError`` when ``plaintext`` is longer than ``record_limit``."""
+    def seal(self, content_type: int, plaintext: bytes, body_size: int = 0) -> bytes:
+        """One protected record, its body padded to ``body_size`` bytes if it is shorter.
+
+        ``ValueError`` when ``plaintext`` is longer than ``record_limit``.
+        """
         if len(plaintext) > self.record_limit:
             raise ValueError(f"{len(plaintext)} bytes where the server takes {self.record_limit} in one record")
-        return self.write_keys.seal(content_type, plaintext)
+        return self.write_keys.seal(content_type, plaintext, body_size)
 
     def open_record(self, record: bytes) -> tuple[int, bytes]:
         """Content type and content of one whole record with its header.
