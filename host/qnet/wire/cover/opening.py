@@ -80,7 +80,7 @@ class CoverOpening(Conversation[Opened]):
         self._look = guise.look
         draft = guise.template.build(peer.server_name, entropy, guise.offer)
         hello = draft.hello
-        self._keys = CoverKeys(draft.keys.x25519_shared(peer.cover), peer.cover_secret, hello.random)
+        self._keys = CoverKeys(draft.keys.x25519_shared(peer.cover_at(now)), peer.cover_secret, hello.random)
         credential = Credential(VERSION, 0, int(now), entropy(10))
         hello.session_id = self._keys.seal_session_id(hello.message(), credential)
         self._shares = draft.keys
