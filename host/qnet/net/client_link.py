@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -19,6 +19,7 @@ from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.link import LinkSession, settings_frame
 from qnet.wire.scratch import Scratch
+from qnet.wire.shaping import Profile
 from qnet.wire.steps import Done
 from qnet.wire.tls.template import Template
 from qnet.wire.tls.verify import ChainVerifier
@@ -30,15 +31,20 @@ NEXT_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Disguise:
-    """What the client looks like, and whom it trusts to be a decoy."""
+    """What the client looks like, and whom it trusts to be a decoy. ``profile``: what shapes its links, if anything.
+
+    Relays make their connections without: only a client's begin with what a browser says.
+    """
 
     template: Template
     look: Appearance
     roots: Sequence[x509.Certificate]
+    profile: Callable[[], Profile] | None = None
 
     def guise(self, now: float) -> Guise:
         """The same for one handshake, at ``now`` (unix seconds)."""
-        return Guise(self.template, self.look, ChainVerifier(self.roots, now))
+        profile = self.profile() if self.profile else None
+        return Guise(self.template, self.look, ChainVerifier(self.roots, now), profile)
 
 
 def peer_keys(peer: Descriptor) -> PeerKeys:
@@ -105,6 +111,8 @@ async def _connect(
 def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratch, owner: LinkOwner) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
+    if done.result.script is not None:
+        session.shape(done.result.script.rest_up(now))
     link = Link(session, transport, scratch, owner)
 
     def refuse(rest: bytes) -> None:
@@ -116,5 +124,6 @@ def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratc
     transport.set_protocol(link)
     link.receive(done.trailing)
     link.flush()
+    link.pump()
     transport.resume_reading()
     return link

@@ -107,6 +107,7 @@ class Relay:
             if channel.ended or not channel.session.extends(event.circuit):
                 raise DialError(Reset.LINK_LOST)
             hop = NextHop(channel, event.circuit, Exchange(done.result, done.trailing), transport)
+            transport.write(done.result.preface)
             transport.set_protocol(hop)
             channel.circuits[event.circuit] = hop
             channel.session.extended(event.circuit, done.result.client_digest, done.result.server_digest)
