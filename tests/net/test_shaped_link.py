@@ -83,7 +83,7 @@ async def test_a_handshake_is_over_when_its_late_words_are_said() -> None:
             heard.append((data, time.monotonic()))
 
     async with site(listen) as port:
-        protocol = HandshakeProtocol(Talk())
+        protocol = HandshakeProtocol(lambda transport: Talk())
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: protocol, "127.0.0.1", port)
         assert (await asyncio.wait_for(protocol.result, 5)).result == "over"
         await until(lambda: len(heard) == 2)

@@ -7,8 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from hpack import Encoder
 
 import qnet
+from qnet.wire.cover.answer import Frame, frame
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.client import CoverClient, CoverResult
 from qnet.wire.cover.inner import PeerKeys
@@ -25,6 +27,9 @@ NOW = 1_800_000_000.0
 TEMPLATES = Path(qnet.__file__).parent / "data" / "templates"
 SERVER_SETTINGS = bytes.fromhex("000000040000000000")
 SERVER_ACK = bytes.fromhex("000000040100000000")
+DATED = "Fri, 15 Jan 2027 08:00:00 GMT"
+"""``NOW``."""
+ANSWER = frame(Frame.HEADERS, 0x05, 1, Encoder().encode([(":status", "200"), ("date", DATED)]))
 
 
 @cache
@@ -38,7 +43,7 @@ def template(browser: str) -> Template:
 
 
 class MemoryDecoy:
-    """A TLS 1.3 server in memory that answers an HTTP/2 preface with SETTINGS."""
+    """A TLS 1.3 server in memory that answers an HTTP/2 preface with SETTINGS, and a request with ``answer``."""
 
     def __init__(self, folder: Path, *, maximum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
         folder.mkdir(exist_ok=True)
@@ -53,6 +58,7 @@ class MemoryDecoy:
         self.seen = b""
         self.sent = b""
         self.error: ssl.SSLError | None = None
+        self.answer = ANSWER
         self._shaken = False
 
     def receive(self, data: bytes) -> bytes:
@@ -67,7 +73,10 @@ class MemoryDecoy:
                 self._shaken = True
             while True:
                 greeted = bool(self.received)
-                self.received += self._tls.read(65536)
+                read = self._tls.read(65536)
+                self.received += read
+                if greeted and read[3] == Frame.HEADERS:
+                    self._tls.write(self.answer)
                 if not greeted:
                     self._tls.write(SERVER_SETTINGS)
                     self._tls.write(SERVER_ACK)
@@ -93,6 +102,7 @@ class Trio:
             cover_secret=os.urandom(32),
             server_name=NAME,
             quiet_after=quiet_after,
+            quiet_after_resumed=quiet_after,
         )
         self.known = PeerKeys(
             self.config.peer_id,

@@ -284,7 +284,7 @@ def guise(trio: Trio, profile: Profile) -> Guise:
     from qnet.wire.cover.appearance import APPEARANCES
 
     verifier = ChainVerifier([authority().certificate], __import__("time").time())
-    return Guise(template("chromium"), APPEARANCES["chromium"], verifier, profile)
+    return Guise(template("chromium"), APPEARANCES["chromium"], verifier, profile=profile)
 
 
 def bodies(data: bytes) -> list[int]:

@@ -1,7 +1,7 @@
 """Drives a handshake core over a TCP connection."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar, cast
 
@@ -19,10 +19,13 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
     """Feeds what arrives to a core and writes what it says; ``result`` resolves to its ``Done``.
 
     After that the transport is paused: whoever takes over sets its own protocol and resumes reading.
+
+    ``begin`` makes the core as soon as there is a connection.
     """
 
-    def __init__(self, core: Handshake[T]) -> None:
-        self._core = core
+    def __init__(self, begin: Callable[[asyncio.Transport], Handshake[T]]) -> None:
+        self._begin = begin
+        self._core: Handshake[T]
         self._later: asyncio.TimerHandle | None = None
         self._outgoing = b""
         self._done: Done[T] | None = None
@@ -32,6 +35,10 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        try:
+            self._core = self._begin(self.transport)
+        except (RemoteError, ValueError) as error:
+            self._fail(error)
         self._step(b"")
 
     def data_received(self, data: bytes) -> None:
@@ -85,7 +92,7 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
         if self._done is not None and self._later is None and not self.result.done():
             self.result.set_result(self._done)
 
-    def _fail(self, error: RemoteError) -> None:
+    def _fail(self, error: RemoteError | ValueError) -> None:
         if self._later is not None:
             self._later.cancel()
         if not self.result.done():
@@ -94,13 +101,14 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
 
 @asynccontextmanager
 async def dialled(
-    core: Handshake[T], address: tuple[str, int], seconds: float
+    begin: Callable[[asyncio.Transport], Handshake[T]], address: tuple[str, int], seconds: float
 ) -> AsyncIterator[tuple[asyncio.Transport, Done[T]]]:
-    """Connect to ``address`` and run ``core`` within ``seconds``; whatever ends the block by an exception closes.
+    """Connect to ``address`` and run the core that ``begin`` makes, within ``seconds``.
 
-    Raises ``OSError`` (``TimeoutError`` included) when there is no connection, else what the core raises.
+    Whatever ends the block by an exception closes. Raises ``OSError`` (``TimeoutError`` included) when there is no
+    connection, else what the core raises, or ``begin`` (``ValueError``, too).
     """
-    protocol = HandshakeProtocol(core)
+    protocol = HandshakeProtocol(begin)
     try:
         async with asyncio.timeout(seconds):
             transport, _ = await asyncio.get_running_loop().create_connection(lambda: protocol, *address)

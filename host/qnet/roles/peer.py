@@ -84,6 +84,7 @@ async def serve_peer(
         cover_secret=keys.cover_secret,
         server_name=place.decoy_name,
         quiet_after=calibration.quiet_after,
+        quiet_after_resumed=calibration.quiet_after_resumed,
         profile=profile,
     )
     replay = ReplayCache(time.time())

@@ -8,7 +8,7 @@ Conversation: that of ``opening``, then that of ``exchange`` with
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qnet.wire.cover.exchange import Exchange
 from qnet.wire.cover.inner import PeerKeys, prologue
@@ -17,17 +17,20 @@ from qnet.wire.noise import NoiseHandshake, TransportKeys
 from qnet.wire.shaping import Script, Step
 from qnet.wire.steps import Conversation, Done, Entropy, Receive, Send
 from qnet.wire.tls.errors import TlsError
+from qnet.wire.tls.session import SessionTicket
 
 
 @dataclass(frozen=True, slots=True)
 class CoverResult:
     """What the data path needs. ``farewell``: the alert with which a browser ends on a record that does not open.
 
-    ``script``: what shapes the link from here on, if the peer plays its part.
+    ``tickets``: what the decoy gave to resume with. ``script``: what shapes the link from here on, if the peer plays
+    its part.
     """
 
     keys: TransportKeys
     farewell: bytes
+    tickets: list[SessionTicket] = field(repr=False)
     script: Script | None
 
 
@@ -76,7 +79,7 @@ class CoverClient(Conversation[CoverResult]):
         while not exchange.complete:
             yield from self._hear(exchange, (yield Receive()))
         self.trailing = exchange.trailing
-        return CoverResult(noise.keys(), exchange.alert(), script)
+        return CoverResult(noise.keys(), exchange.alert(), exchange.tickets, script)
 
     def _hear(self, exchange: Exchange, received: bytes) -> Generator[Send | Receive, bytes, bytes | None]:
         """Take what arrived and send what answers it; gives N2 if it is there."""

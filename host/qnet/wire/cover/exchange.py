@@ -19,6 +19,7 @@ from qnet.wire.errors import RemoteError
 from qnet.wire.noise import MESSAGE_2_OVERHEAD
 from qnet.wire.tls.errors import TlsError
 from qnet.wire.tls.keyshare import MLKEM768_CIPHERTEXT
+from qnet.wire.tls.session import SessionTicket
 
 _HEADER = 5
 _MAX_RECORD = 16640
@@ -75,6 +76,11 @@ class Exchange:
     def trailing(self) -> bytes:
         """Bytes received after N2."""
         return bytes(self._buffer)
+
+    @property
+    def tickets(self) -> list[SessionTicket]:
+        """What the decoy gave to resume with."""
+        return self._session.tickets
 
     def alert(self) -> bytes:
         """How a browser ends on a record that does not open."""

@@ -48,9 +48,10 @@ HOLD_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PeerConfig:
-    """A peer's side of its descriptor. ``quiet_after``: the decoy's calibrated post-handshake bytes.
+    """A peer's side of its descriptor. ``profile``: of which the scripts are by which it shapes.
 
-    ``profile``: of which the scripts are by which it shapes.
+    ``quiet_after``, ``quiet_after_resumed``: the decoy's calibrated post-handshake bytes, after a full handshake and
+    after a resumed one.
     """
 
     peer_id: bytes
@@ -60,6 +61,7 @@ class PeerConfig:
     cover_secret: bytes
     server_name: str
     quiet_after: int
+    quiet_after_resumed: int
     profile: Profile | None = None
 
 
@@ -114,6 +116,7 @@ class CoverPeer:
         self._client_hash = hashlib.sha256()
         self._flight = _Flight(self)
         self._after_handshake = 0
+        self._quiet_after = config.quiet_after
         self._message = b""
         self._more = False
         self._second: bytes | None = None
@@ -251,7 +254,7 @@ class CoverPeer:
         elif data[0] == _APPLICATION_DATA:
             if self._finished and self._flight.complete and self._is_first(data) and (self._more or self._answer(now)):
                 self._phase = _Phase.INNER
-                if self._after_handshake >= self._config.quiet_after:
+                if self._after_handshake >= self._quiet_after:
                     yield from self._send_second()
                 return
             self._finished = True
@@ -327,7 +330,7 @@ class CoverPeer:
             self._held[:0] = data
             yield from self._splice()
             return
-        if self._after_handshake >= self._config.quiet_after:
+        if self._after_handshake >= self._quiet_after:
             yield from self._send_second()
 
     # --- from the decoy
@@ -344,7 +347,7 @@ class CoverPeer:
                 yield ToClient(out)
         if self._finished and self._flight.complete:
             self._after_handshake += len(data)
-            if self._second is not None and self._after_handshake >= self._config.quiet_after:
+            if self._second is not None and self._after_handshake >= self._quiet_after:
                 yield from self._send_second()
 
     def decoy_eof(self) -> Iterator[Event]:
@@ -366,6 +369,8 @@ class CoverPeer:
             return None
         if parsed.selected_version != 0x0304:
             return None
+        if parsed.resumed:
+            self._quiet_after = self._config.quiet_after_resumed
         return b"" if parsed.is_hello_retry_request else self._hello.keys.mark(self._hellos)
 
     def refuse(self) -> None:
