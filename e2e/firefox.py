@@ -140,8 +140,13 @@ class Surface:
 
     def wait_for(self, part: str, words: str) -> None:
         """Wait until a visible part contains the words."""
-        shown = f"{_found(part)}?.checkVisibility() ? {_found(part)}.innerText : ''"
-        wait_until(lambda: words in (self.evaluate(shown) or ""), f"{part} says {words}")
+        shown = f"{_found(part)}?.checkVisibility() ? {_found(part)}.innerText : null"
+
+        def says() -> bool:
+            found = self.evaluate(shown)
+            return found is not None and words in found
+
+        wait_until(says, f"{part} says {words}")
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""
