@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -25,7 +26,7 @@ from qnet.wire.tls.errors import CertificateError
 from tests.support.cover_pair import NAME, authority
 from tests.support.links import CIRCUIT, Owner, Serve, attach, silent_listener, site, until
 from tests.support.peers import QUIET, Peer, disguise, gone, peer
-from tests.support.tls_servers import nginx
+from tests.support.tls_servers import nginx, openssl_server
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +121,23 @@ async def test_a_bad_record_after_the_decoy_has_left_is_answered_alike(decoy: in
                 await asyncio.sleep(0.01)
         assert gone(connection.client) and gone(connection.decoy)
         raw.close()
+
+
+async def test_a_decoy_that_reads_on_after_its_refusal_is_left_reading(tmp_path: Path) -> None:
+    """``openssl s_server`` half-closes after its alert and reads on: so must the peer, with one alert and no more."""
+    credential = authority().issue(NAME)
+    with openssl_server(tmp_path, credential, "-alpn", "h2") as port:
+        async with peer(port, quiet_after=500) as made:
+            raw = await take_over(await made.connect())
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(raw, record(os.urandom(60)))
+            answer = await read_to_the_end(raw)
+            assert answer[-24:-19] == b"\x17\x03\x03\x00\x13" and answer[-48:-43] != answer[-24:-19]
+            for _ in range(10):
+                await loop.sock_sendall(raw, b"more")
+                await asyncio.sleep(0.01)
+            raw.close()
+            await until(lambda: gone(made.made[0].client) and gone(made.made[0].decoy))
 
 
 async def take_over(link: Link) -> socket.socket:
@@ -295,6 +313,54 @@ async def test_writes_that_a_closed_decoy_takes_before_it_resets(direct: bool) -
             sent += 1
             await asyncio.sleep(0.05)
         assert sent == 1
+        writer.close()
+
+
+async def test_the_last_words_before_a_reset_cross_it() -> None:
+    """A decoy answers and closes while more comes: the relay learns of the reset in writing."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(b"last words")
+        abort(writer)
+
+    async with relay(serve) as made:
+        for rest in (b"", bytes(1 << 20)):
+            reader, writer = await open_raw(made)
+            writer.write(b"x" + rest)
+            got = b""
+            with pytest.raises(ConnectionResetError):
+                while piece := await reader.read(1 << 16):
+                    got += piece
+            assert got == b"last words"
+            writer.close()
+
+
+async def test_an_answer_to_data_and_fin_at_once_crosses_a_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoy has answered and reset before the relay passes the FIN on."""
+    answered = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(b"no")
+        abort(writer)
+        answered.set()
+
+    async with relay(serve) as made:
+        reader, writer = await open_raw(made)
+        await until(lambda: made.made and made.made[0].decoy.transport is not None)
+        side = made.made[0].decoy
+        assert side.transport is not None
+        side.transport.pause_reading()
+        writer.write(b"x")
+        await answered.wait()
+        await asyncio.sleep(0.02)
+        made.made[0].eof(made.made[0].client)
+        side.transport.resume_reading()
+        with pytest.raises(ConnectionResetError):
+            assert await reader.read(2) == b"no"
+            await reader.read()
+        await until(lambda: gone(made.made[0].client) and gone(side))
         writer.close()
 
 
