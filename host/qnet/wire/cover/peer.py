@@ -155,7 +155,7 @@ class CoverPeer:
             self._read_hello(now)
         else:
             self._held += data
-            yield from self._read_records(now)
+            yield from _joined(self._read_records(now))
 
     def client_eof(self) -> Iterator[Event]:
         """The client sends no more: what is held goes to the decoy as it is."""
@@ -351,10 +351,18 @@ class CoverPeer:
                 yield from self._send_second()
 
     def decoy_eof(self) -> Iterator[Event]:
-        """The decoy sends no more: what is held of its flight goes out as it is."""
+        """The decoy sends no more: what is held of its flight goes out as it is, and no tunnel begins from here.
+
+        What is held of the client waits for more: a decoy that has closed resets at the next byte, not at those that
+        it has read.
+        """
         rest = self._flight.release()
         if rest:
             yield ToClient(rest)
+        if self._phase is _Phase.HELLO:
+            self._held.clear()
+        self._phase = _Phase.SPLICE
+        self._second = self._second_due = None
 
     # --- what the flight reader asks
 
@@ -377,6 +385,21 @@ class CoverPeer:
         """The decoy's flight is not one that can be marked: splice once the client speaks again."""
         if self._phase is _Phase.RELAY:
             self._phase = _Phase.SPLICE
+
+
+def _joined(events: Iterator[Event]) -> Iterator[Event]:
+    """What goes to the decoy together leaves in one write, as it came: a decoy's answer shows how it was cut."""
+    waiting = b""
+    for event in events:
+        if isinstance(event, ToDecoy):
+            waiting += event.data
+            continue
+        if waiting:
+            yield ToDecoy(waiting)
+            waiting = b""
+        yield event
+    if waiting:
+        yield ToDecoy(waiting)
 
 
 class _Flight:
