@@ -7,14 +7,13 @@ import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from qnet.net import peer_link
-from qnet.net.client_link import Disguise, UnreachablePeerError, UnusablePeerError, WrongClockError, connect
-from qnet.net.clock import Clock
+from qnet.net.client_link import Disguise, UnreachablePeerError, UnusablePeerError, connect
 from qnet.net.link import Link
 from qnet.net.network import network, router
 from qnet.wire import frames
@@ -32,7 +31,7 @@ from qnet.wire.tls.session import SessionTicket
 from tests.support.cover_pair import NAME, authority, template
 from tests.support.links import CIRCUIT, Owner, Serve, attach, silent_listener, site, until
 from tests.support.peers import QUIET, Peer, disguise, gone, peer
-from tests.support.tls_servers import nginx
+from tests.support.tls_servers import nginx, openssl_server
 from tests.support.visits import DOWN, UP, observed
 
 pytestmark = pytest.mark.anyio
@@ -160,6 +159,23 @@ async def test_a_bad_record_after_the_decoy_has_left_is_answered_alike(decoy: in
         raw.close()
 
 
+async def test_a_decoy_that_reads_on_after_its_refusal_is_left_reading(tmp_path: Path) -> None:
+    """``openssl s_server`` half-closes after its alert and reads on: so must the peer, with one alert and no more."""
+    credential = authority().issue(NAME)
+    with openssl_server(tmp_path, credential, "-alpn", "h2") as port:
+        async with peer(port, quiet_after=500) as made:
+            raw = await take_over(await made.connect())
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(raw, record(os.urandom(60)))
+            answer = await read_to_the_end(raw)
+            assert answer[-24:-19] == b"\x17\x03\x03\x00\x13" and answer[-48:-43] != answer[-24:-19]
+            for _ in range(10):
+                await loop.sock_sendall(raw, b"more")
+                await asyncio.sleep(0.01)
+            raw.close()
+            await until(lambda: gone(made.made[0].client) and gone(made.made[0].decoy))
+
+
 async def take_over(link: Link) -> socket.socket:
     """The raw socket of a client's link, which is no more."""
     raw = link._transport.get_extra_info("socket").dup()
@@ -217,43 +233,8 @@ async def test_to_the_decoy_itself_it_is_a_browser(decoy: int, browser: str) -> 
             with pytest.raises(UnprovenPeerError) as raised:
                 await made.bare(wears, cover_secret=bytes(32))
             assert raised.value.date is not None and abs(raised.value.date - time.time()) < 3
+            await until(lambda: len(seen[0].sizes(UP)) == 6)
             assert seen[0].sizes(UP)[3:] == [87, APPEARANCES[browser].request_body, 26]
-
-
-def dressed(ahead: float) -> Disguise:
-    """A client whose clock is ``ahead`` seconds ahead."""
-    return replace(disguise(), clock=Clock(lambda: time.time() + ahead))
-
-
-@pytest.mark.parametrize("ahead", [-36000, -150, 150, 7200])
-async def test_a_wrong_clock_is_corrected_by_the_decoys_date(decoy: int, ahead: float) -> None:
-    wears = dressed(ahead)
-    async with peer(decoy) as made:
-        link = await made.bare(wears)
-        assert len(made.made) == 2, "the second connection met the peer"
-        assert abs(wears.clock.now() - time.time()) < 3
-        (await made.bare(wears)).close("enough")
-        assert len(made.made) == 3, "the next one knows"
-        link.close("enough")
-
-
-async def test_a_clock_that_is_wrong_by_days_is_for_a_person_to_mend(decoy: int) -> None:
-    wears = dressed(3 * 86400)
-    async with peer(decoy) as made:
-        with pytest.raises(WrongClockError):
-            await made.bare(wears)
-        assert len(made.made) == 1
-        assert wears.clock.offset(made.keys.peer_id) == 0
-
-
-@pytest.mark.parametrize(("ahead", "connections"), [(0, 1), (7200, 2)])
-async def test_a_peer_that_does_not_know_us_is_believed_no_time(decoy: int, ahead: float, connections: int) -> None:
-    wears = dressed(ahead)
-    async with peer(decoy) as made:
-        with pytest.raises(UnprovenPeerError):
-            await made.bare(wears, cover_secret=bytes(32))
-        assert len(made.made) == connections
-        assert wears.clock.offset(made.keys.peer_id) == 0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "a..b", "x" * 70, "name.invalid"])
@@ -381,6 +362,54 @@ async def test_writes_that_a_closed_decoy_takes_before_it_resets(direct: bool) -
             sent += 1
             await asyncio.sleep(0.05)
         assert sent == 1
+        writer.close()
+
+
+async def test_the_last_words_before_a_reset_cross_it() -> None:
+    """A decoy answers and closes while more comes: the relay learns of the reset in writing."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(b"last words")
+        abort(writer)
+
+    async with relay(serve) as made:
+        for rest in (b"", bytes(1 << 20)):
+            reader, writer = await open_raw(made)
+            writer.write(b"x" + rest)
+            got = b""
+            with pytest.raises(ConnectionResetError):
+                while piece := await reader.read(1 << 16):
+                    got += piece
+            assert got == b"last words"
+            writer.close()
+
+
+async def test_an_answer_to_data_and_fin_at_once_crosses_a_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoy has answered and reset before the relay passes the FIN on."""
+    answered = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(b"no")
+        abort(writer)
+        answered.set()
+
+    async with relay(serve) as made:
+        reader, writer = await open_raw(made)
+        await until(lambda: made.made and made.made[0].decoy.transport is not None)
+        side = made.made[0].decoy
+        assert side.transport is not None
+        side.transport.pause_reading()
+        writer.write(b"x")
+        await answered.wait()
+        await asyncio.sleep(0.02)
+        made.made[0].eof(made.made[0].client)
+        side.transport.resume_reading()
+        with pytest.raises(ConnectionResetError):
+            assert await reader.read(2) == b"no"
+            await reader.read()
+        await until(lambda: gone(made.made[0].client) and gone(side))
         writer.close()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from qnet.app import public
+from qnet.app.profile import load_profile
 from qnet.keys import OVERLAP, WEEK, KeyRing
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.client_link import connect, peer_keys
@@ -56,7 +57,7 @@ async def serving(ring: KeyRing, decoy: int, replay: ReplayCache) -> AsyncIterat
     port = free_port()
     place = PeerPlace(("127.0.0.1", port), NAME, ("127.0.0.1", decoy))
     services = Services(Exit(ExitPolicy(frozenset(), allowing(1)), 10), None)
-    server = await serve_peer(place, ring, disguise(), Scratch(), services, replay)
+    server = await serve_peer(place, ring, disguise(), load_profile(), Scratch(), services, replay)
     try:
         yield port
     finally:

@@ -120,6 +120,8 @@ class Trio:
         self.result: Done[CoverResult] | None = None
         self.to_peer: list[bytes] = []
         self.to_client: list[bytes] = []
+        self.late = b""
+        """What reached the client after its handshake was over."""
 
     def new_peer(self) -> CoverPeer:
         return CoverPeer(self.config, self.replay, "192.0.2", os.urandom)
@@ -134,13 +136,16 @@ class Trio:
         """The whole conversation, with every write cut into pieces of ``chunk`` bytes."""
         waiting = self._drive(client, b"")
         while waiting:
-            data = waiting.pop(0)
-            self.to_peer.append(data)
             answers = []
-            for start in range(0, len(data), chunk):
-                answers += self.from_client(data[start : start + chunk])
+            for data in waiting:
+                self.to_peer.append(data)
+                for start in range(0, len(data), chunk):
+                    answers += self.from_client(data[start : start + chunk])
+            waiting = []
             for answer in answers:
                 self.to_client.append(answer)
+                if self.result is not None:
+                    self.late += answer
                 for start in range(0, len(answer), chunk):
                     if self.result is None:
                         waiting += self._drive(client, answer[start : start + chunk])

@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from qnet.app.directory import Api, listen_for_api, serve_api
 from qnet.app.membership import Public
 from qnet.app.modes import Capabilities, ModeError
+from qnet.app.profile import load_profile
 from qnet.keys import KeyFileError, KeyRing
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.client_link import Disguise
@@ -74,7 +75,7 @@ async def serve_public(
     given = folders.data / "descriptor.qnet"
     journal = ReplayJournal(folders.data, time.time(), fresh=not given.exists(), boot=boot_id())
     group.start_soon(journal.keep)
-    server = await serve_peer(place, ring, disguise, scratch, services, journal.cache)
+    server = await serve_peer(place, ring, disguise, load_profile(), scratch, services, journal.cache)
     presentation = present(settings, can, decoy_name)
 
     def issue(now: float, seconds: int) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -20,6 +20,7 @@ from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.link import LinkSession, settings_frame
 from qnet.wire.scratch import Scratch
+from qnet.wire.shaping import Profile
 from qnet.wire.steps import Done
 from qnet.wire.tls.session import SessionTicket
 from qnet.wire.tls.template import Template
@@ -33,18 +34,24 @@ NEXT_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Disguise:
-    """What the client looks like, whom it trusts to be a decoy, with what it resumes its visits, and its clock."""
+    """What the client looks like, whom it trusts to be a decoy, with what it resumes its visits, and its clock.
+
+    ``profile``: what shapes its links, if anything. Relays make their connections without: only a client's begin with
+    what a browser says.
+    """
 
     template: Template
     look: Appearance
     roots: Sequence[x509.Certificate]
     tickets: TicketJar = field(default_factory=TicketJar)
     clock: Clock = field(default_factory=Clock)
+    profile: Callable[[], Profile] | None = None
 
     def guise(self, now: float, peer: PeerKeys, network: str) -> Guise:
         """The same for one handshake with ``peer`` over ``network``, at ``now`` (unix seconds)."""
         offer = self.tickets.take(_visited(peer), network, self.clock.system())
-        return Guise(self.template, self.look, ChainVerifier(self.roots, now), offer)
+        profile = self.profile() if self.profile else None
+        return Guise(self.template, self.look, ChainVerifier(self.roots, now), offer, profile)
 
     def keep(self, tickets: Sequence[SessionTicket], peer: PeerKeys, network: str) -> None:
         """Remember what the decoy of ``peer`` gave for the next visit over ``network``."""
@@ -162,6 +169,8 @@ async def _attempt(
 def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratch, owner: LinkOwner) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
+    if done.result.script is not None:
+        session.shape(done.result.script.rest_up(now))
     link = Link(session, transport, scratch, owner)
 
     def refuse(rest: bytes) -> None:
@@ -173,5 +182,6 @@ def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratc
     transport.set_protocol(link)
     link.receive(done.trailing)
     link.flush()
+    link.pump()
     transport.resume_reading()
     return link

@@ -13,6 +13,7 @@ from qnet.wire.cover.peer import PeerConfig
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.descriptor import Descriptor, peer_id, sign
 from qnet.wire.scratch import Scratch
+from qnet.wire.shaping import Profile
 
 DESCRIPTOR_SECONDS = 7 * 86400
 """How long a descriptor handed out by hand lives."""
@@ -72,10 +73,18 @@ class PeerPlace:
 
 
 async def serve_peer(
-    place: PeerPlace, ring: KeyRing, disguise: Disguise, scratch: Scratch, owner: LinkOwner, replay: ReplayCache
+    place: PeerPlace,
+    ring: KeyRing,
+    disguise: Disguise,
+    profile: Profile,
+    scratch: Scratch,
+    owner: LinkOwner,
+    replay: ReplayCache,
 ) -> asyncio.Server:
-    """Measure the decoy, then listen; raises ``DecoyError`` or ``ListenError``. Clients are recognised by ``ring``'s
-    cover keys of the moment."""
+    """Measure the decoy, then listen; raises ``DecoyError`` or ``ListenError``.
+
+    Clients are recognised by the cover keys that ``ring`` has at the moment.
+    """
     keys = ring.keys
     calibration = await calibrate(place.decoy_address, place.decoy_name, disguise)
     config = PeerConfig(
@@ -87,6 +96,7 @@ async def serve_peer(
         server_name=place.decoy_name,
         quiet_after=calibration.quiet_after,
         quiet_after_resumed=calibration.quiet_after_resumed,
+        profile=profile,
     )
 
     def accept() -> asyncio.BaseProtocol:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from qnet.wire.channel import record
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.opening import UnprovenPeerError
+from qnet.wire.cover.peer import ToDecoy
 from qnet.wire.errors import RemoteError
 from qnet.wire.steps import Send
 from tests.support.cover_pair import ANSWER, NOW, MemoryDecoy, Trio
@@ -157,7 +159,7 @@ def test_a_changed_byte_of_n1_is_answered_by_the_decoy(trio: Trio, position: int
     waiting = trio._drive(client, b"")
     for answer in trio.from_client(waiting[0]):
         waiting += trio._drive(client, answer)
-    opening, first = waiting[1], bytearray(waiting[2])
+    opening, first = b"".join(waiting[1:3]), bytearray(waiting[3])
     trio.from_client(opening)
     before = len(trio.decoy.seen)
     first[5 + position] ^= 1
@@ -173,10 +175,32 @@ def test_another_header_after_finished_passes_at_once(trio: Trio, junk: bytes) -
     waiting = trio._drive(client, b"")
     for answer in trio.from_client(waiting[0]):
         waiting += trio._drive(client, answer)
-    trio.from_client(waiting[1])
+    trio.from_client(b"".join(waiting[1:3]))
     before = len(trio.decoy.seen)
     trio.from_client(junk)
     assert trio.decoy.seen[before:] == junk
+    assert trio.peer.splicing
+
+
+def test_what_comes_together_goes_to_the_decoy_together(trio: Trio) -> None:
+    """nginx answers Finished and preface in one write with 66 bytes, in two with 57 and 26."""
+    client = trio.client()
+    waiting = trio._drive(client, b"")
+    for answer in trio.from_client(waiting[0]):
+        waiting += trio._drive(client, answer)
+    junk = b"\x15\x03\x03\x00\x02\x01\x00"
+    assert list(trio.peer.from_client(waiting[1] + junk, NOW)) == [ToDecoy(waiting[1] + junk)]
+
+
+def test_what_a_decoy_may_have_read_before_it_left_is_not_sent_after_it(trio: Trio) -> None:
+    client = trio.client()
+    waiting = trio._drive(client, b"")
+    for answer in trio.from_client(waiting[0]):
+        waiting += trio._drive(client, answer)
+    half = record(bytes(100))[:50]
+    assert list(trio.peer.from_client(waiting[1] + half, NOW)) == [ToDecoy(waiting[1])]
+    assert list(trio.peer.decoy_eof()) == []
+    assert list(trio.peer.from_client(b"more", NOW)) == [ToDecoy(half + b"more")]
     assert trio.peer.splicing
 
 

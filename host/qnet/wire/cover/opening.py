@@ -4,7 +4,7 @@ Conversation (htx, steps 1 to 5):
 
 1. → ClientHello with the credential in its session_id                           (``tls.client``)
 2. ← ServerHello, marked encrypted flight; certificate, name and Finished verified
-3. → CCS, Finished and the genuine HTTP/2 preface, in one write
+3. → CCS and Finished; the genuine HTTP/2 preface is the result's, to be written with what follows it
 
 If the mark is missing we speak with the decoy itself (redirected, replayed, wrong clock): send a genuine request as
 a browser would, wait for its answer, and end with ``UnprovenPeerError``, which has the decoy's time. Nothing secret
@@ -21,6 +21,7 @@ from qnet.wire.cover.appearance import Appearance
 from qnet.wire.cover.auth import VERSION, CoverKeys, Credential
 from qnet.wire.cover.inner import PeerKeys, digest
 from qnet.wire.errors import RemoteError
+from qnet.wire.shaping import Profile, Script
 from qnet.wire.steps import Conversation, Done, Entropy, Receive, Send
 from qnet.wire.tls import codes
 from qnet.wire.tls.client import TlsClient
@@ -50,18 +51,23 @@ class UnprovenPeerError(RemoteError):
 class Guise:
     """What a client looks like: a browser's hello and its first words inside TLS; and who vouches for decoys.
 
-    ``offer``: what to resume the last visit with.
+    ``offer``: what to resume the last visit with. ``profile``: what its first page loads are like, if they are to be
+    like any.
     """
 
     template: Template
     look: Appearance
     verifier: Verifier
     offer: Offer | None = None
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A proven peer. The digests are SHA-256 of C→ and P→ (see ``inner.prologue``)."""
+    """A proven peer. The digests are SHA-256 of C→ and P→ (see ``inner.prologue``).
+
+    ``preface``: what is still to be written, by itself, before anything else. ``script``: what shapes the link.
+    """
 
     session: TlsSession
     keys: CoverKeys
@@ -69,6 +75,8 @@ class Opened:
     look: Appearance
     client_digest: bytes
     server_digest: bytes
+    preface: bytes
+    script: Script | None = None
 
 
 class CoverOpening(Conversation[Opened]):
@@ -81,7 +89,9 @@ class CoverOpening(Conversation[Opened]):
         draft = guise.template.build(peer.server_name, entropy, guise.offer)
         hello = draft.hello
         self._keys = CoverKeys(draft.keys.x25519_shared(peer.cover_at(now)), peer.cover_secret, hello.random)
-        credential = Credential(VERSION, 0, int(now), entropy(10))
+        profile = guise.profile
+        credential = Credential(VERSION, profile.version if profile else 0, int(now), entropy(10))
+        self._script = profile.script(credential.id) if profile else None
         hello.session_id = self._keys.seal_session_id(hello.message(), credential)
         self._shares = draft.keys
         self._tls = TlsClient(draft, guise.verifier, entropy, self._keys.mark)
@@ -89,13 +99,15 @@ class CoverOpening(Conversation[Opened]):
 
     def _run(self) -> Generator[Send | Receive, bytes, Opened]:
         session = yield from self._handshake()
-        opening = session.flight + session.seal(APPLICATION_DATA, self._look.preface())
-        self._sent += opening
-        yield Send(opening)
+        preface = session.seal(APPLICATION_DATA, self._look.preface())
+        self._sent += session.flight + preface
+        # By itself, as Chromium writes it, and before N1 is computed: the preface and the request then leave together.
+        yield Send(session.flight)
         if not session.proven:
+            yield Send(preface)
             raise UnprovenPeerError((yield from self._browse(session)))
         digests = digest(bytes(self._sent)), digest(session.server_prefix)
-        return Opened(session, self._keys, self._shares, self._look, *digests)
+        return Opened(session, self._keys, self._shares, self._look, *digests, preface, self._script)
 
     def _browse(self, session: TlsSession) -> Generator[Send | Receive, bytes, float | None]:
         """Ask the decoy for its page and read the answer to its end; gives its date."""
