@@ -174,8 +174,8 @@ class Shaped:
         self.client = LinkSession(TransportKeys(one, two, b""), initiator=True, scratch=Scratch(), now=0)
         self.peer = LinkSession(TransportKeys(two, one, b""), initiator=False, scratch=Scratch(), now=0)
         self.client.open_circuit(CIRCUIT)
-        self.client.shape(script.rest_up(0.0))
-        self.peer.shape(script.rest_down(0.0))
+        self.client.shape(script.rest_up(0.0), script.profile)
+        self.peer.shape(script.rest_down(0.0), script.profile)
         self.wire: deque[tuple[LinkSession, bytes]] = deque()
         self.sizes: dict[LinkSession, list[int]] = {self.client: [], self.peer: []}
         self.data: dict[LinkSession, bytes] = {self.client: b"", self.peer: b""}
@@ -259,6 +259,22 @@ def test_who_has_much_to_say_is_held_back() -> None:
     pair.run()
     assert not pair.client.held_back
     assert pair.data[pair.peer] == bytes(BACKLOG - 100)
+
+
+def test_only_who_opened_the_link_may_go_to_another_page() -> None:
+    script = load_profile().script(b"2")
+    pair = Shaped(script)
+    pair.run()
+    cost = pair.client.visit(b"0123456789", pair.now)
+    assert cost > 10_000
+    before = {session: len(sizes) for session, sizes in pair.sizes.items()}
+    pair.run()
+    visited = load_profile().script(b"0123456789")
+    assert pair.sizes[pair.client][before[pair.client] :] == [step.size for step in visited.up]
+    assert pair.sizes[pair.peer][before[pair.peer] :] == [step.size for step in visited.down]
+    for session, seed in ((pair.client, b"0123456789"), (pair.peer, b"short")):
+        with pytest.raises(FrameError):
+            session._read_frames(memoryview(frames.frame(Frame.VISIT, 0, seed)), pair.now)
 
 
 def test_pieces_inside_pieces_or_inside_circuits_break_the_link() -> None:

@@ -27,7 +27,7 @@ Both ends must read the same profile: the hello's credential names its version, 
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qnet.wire.cbor import CborError, decode
 from qnet.wire.channel import MAX_BODY, MAX_PLAINTEXT, MIN_BODY, TAG
@@ -36,6 +36,9 @@ from qnet.wire.frames import HEADER, Frame, FrameError
 from qnet.wire.steps import Entropy
 
 PROFILE_LIMIT = 1 << 20
+SEED = 10
+"""Bytes from which both ends make a script."""
+
 AT_ONCE = 0.001
 """Seconds of a pause that are not worth a timer's: such steps leave together, as a browser's do."""
 
@@ -71,8 +74,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One visit. ``page`` is how many records down the request alone brings."""
+    """One visit. ``page`` is how many records down the request alone brings; ``profile`` that which it is of."""
 
+    profile: "Profile" = field(repr=False, compare=False)
     up: Sequence[Step]
     down: Sequence[Step]
     page: int
@@ -123,10 +127,10 @@ class Profile:
         up, down = self.bodies[_below(len(self.bodies), entropy)]
         count = len(page)
         first = [Step(_vary(size, entropy), 1) for size in page]
-        second = Step(up[0][0], after, pause / 1e4)
-        ups = [Step(_vary(size, entropy), count + heard, wait / 1e4) for size, heard, wait in up[1:]]
-        downs = [Step(_vary(size, entropy), 1 + heard, wait / 1e4) for size, heard, wait in down]
-        return Script([Step(request), second, *ups], [*first, *downs], count)
+        second = Step(up[0][0], after, _jitter(pause, entropy))
+        ups = [Step(_vary(size, entropy), count + heard, _jitter(wait, entropy)) for size, heard, wait in up[1:]]
+        downs = [Step(_vary(size, entropy), 1 + heard, _jitter(wait, entropy)) for size, heard, wait in down]
+        return Script(self, [Step(request), second, *ups], [*first, *downs], count)
 
 
 def _check_rows(rows: Sequence[Sequence[int]]) -> None:
@@ -141,6 +145,11 @@ def _vary(size: int, entropy: Entropy) -> int:
         return size
     span = size // 4
     return min(max(size - span // 2 + _below(span, entropy), _FREE), MAX_BODY - 1)
+
+
+def _jitter(tenths: int, entropy: Entropy) -> float:
+    """A pause in seconds, up to a quarter shorter or longer than ``tenths`` of a millisecond."""
+    return tenths * (768 + _below(513, entropy)) / 1024 / 1e4
 
 
 def _below(count: int, entropy: Entropy) -> int:
