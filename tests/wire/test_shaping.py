@@ -25,7 +25,7 @@ from qnet.wire.shaping import BACKLOG, PATIENCE, Joiner, Profile, ProfileError, 
 from qnet.wire.tls.verify import ChainVerifier
 from tests.support.cover_pair import NOW, Trio, authority, template
 
-TINY = {0: 7, 1: [[463, [3000, 500], 1, 300]], 2: [[[[120, 0, 100], [60, 1, 0]], [[900, 1, 0], [16401, 2, 0]]]]}
+TINY = {0: 7, 1: [[463, [3000, 500], 1, 300]], 2: [[[[120, 0, 0, 100], [60, 0, 1, 0]], [[900, 1, 0], [16401, 2, 0]]]]}
 CIRCUIT = 1
 
 
@@ -91,9 +91,10 @@ def test_sizes_that_name_a_file_vary_and_those_of_the_protocol_do_not() -> None:
         encode(TINY | {1: [[463, [MAX_BODY + 1], 1, 0]]}),
         encode(TINY | {1: [[463, [MIN_BODY - 1], 1, 0]]}),
         encode(TINY | {1: [[463, [3000], 1, -1]]}),
-        encode(TINY | {2: [[[[120, 4096, 0]], []]]}),
+        encode(TINY | {2: [[[[120, 0, 4096, 0]], [[900, 1, 0]]]]}),
         encode(TINY | {2: [[[], [[120, 0, 0]]]]}),
-        encode(TINY | {2: [[[[120, "0", 0]], []]]}),
+        encode(TINY | {2: [[[[120, 0, 0, 0]], []]]}),
+        encode(TINY | {2: [[[[120, 0, "0", 0]], [[900, 1, 0]]]]}),
     ],
 )
 def test_a_damaged_profile_is_refused(content: bytes) -> None:
@@ -340,7 +341,7 @@ def test_with_a_peer_that_has_another_profile_nothing_is_shaped(tmp_path: Path, 
 
 
 def test_a_peer_that_pads_for_ever_is_given_up(tmp_path: Path) -> None:
-    endless = Profile(7, [(463, [1200] * 1100, 1, 0)], [([[120, 0, 0]], [])])
+    endless = Profile(7, [(463, [1200] * 1100, 1, 0)], [([[120, 0, 0, 0]], [[900, 1, 0]])])
     trio = Trio(tmp_path / "decoy")
     trio.config = replace(trio.config, profile=endless)
     trio.peer = trio.new_peer()
