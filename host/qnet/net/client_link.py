@@ -70,7 +70,7 @@ def network_of(transport: asyncio.Transport, router: str) -> str:
 
 def peer_keys(peer: Descriptor) -> PeerKeys:
     """What a handshake needs of a descriptor."""
-    return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy, peer.via)
+    return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy, peer.via, peer.later)
 
 
 def places(peer: Descriptor) -> list[tuple[str, int]]:
