@@ -51,9 +51,9 @@ class Chromium:
         return Popup(page)
 
     def open_options(self) -> Options:
-        """The options page."""
+        """The options page, at its rules."""
         page = self.context.new_page()
-        page.goto(f"chrome-extension://{self.extension_id}/options/options.html")
+        page.goto(f"chrome-extension://{self.extension_id}/options/options.html#rules")
         return Options(page)
 
     def open_surface(self, path: str) -> Surface:

@@ -22,6 +22,9 @@ T = TypeVar("T")
 UUID = "2f6d4c0a-7d0b-4c39-9f0e-5a3b8a6a4f11"
 """Of the extension's pages in the tests' profiles; Firefox would draw one by lot."""
 
+COLOUR_SCHEME = "layout.css.prefers-color-scheme.content-override"
+"""0 is dark, 1 light."""
+
 TIMEOUT = 30.0
 PREFERENCES: Mapping[str, object] = {
     "extensions.webextensions.uuids": json.dumps({GECKO_ID: UUID}),
@@ -137,12 +140,41 @@ class Surface:
 
     def wait_for(self, part: str, words: str) -> None:
         """Wait until a visible part contains the words."""
-        shown = f"{_found(part)}?.checkVisibility() ? {_found(part)}.innerText : ''"
-        wait_until(lambda: words in (self.evaluate(shown) or ""), f"{part} says {words}")
+        shown = f"{_found(part)}?.checkVisibility() ? {_found(part)}.innerText : null"
+
+        def says() -> bool:
+            found = self.evaluate(shown)
+            return found is not None and words in found
+
+        wait_until(says, f"{part} says {words}")
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""
         return self.session.evaluate(self.context, expression)
+
+    def size(self, width: int, height: int) -> None:
+        """The window's inner size, CSS pixels."""
+        self.session.command(
+            "browsingContext.setViewport", context=self.context, viewport={"width": width, "height": height}
+        )
+
+    def screenshot(self, path: Path, *, dark: bool = False) -> None:
+        """Save the whole page."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        in_browser(self.session, f"Services.prefs.setIntPref('{COLOUR_SCHEME}', {0 if dark else 1})")
+        time.sleep(0.3)
+        shot = self.session.command("browsingContext.captureScreenshot", context=self.context, origin="document")
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def close(self) -> None:
+        """Close its tab."""
+        self.session.command("browsingContext.close", context=self.context)
+
+
+def in_browser(session: Session, statement: str) -> None:
+    """Run a statement with the browser's own rights."""
+    window = session.command("browsingContext.getTree", **{"moz:scope": "chrome"})["contexts"][0]["context"]
+    session.evaluate(window, f"({statement}, 0)")
 
 
 def _found(part: str) -> str:
@@ -182,10 +214,8 @@ class Firefox:
 
     def kill_background(self) -> None:
         """End the extension's background, as the browser does when it is idle; the next event starts it again."""
-        window = self.session.command("browsingContext.getTree", **{"moz:scope": "chrome"})["contexts"][0]["context"]
         policy = f"WebExtensionPolicy.getByID({json.dumps(GECKO_ID)})"
-        ended = f"{policy}.extension.terminateBackground({{ignoreDevToolsAttached: true}})"
-        self.session.evaluate(window, f"({ended}, 0)")
+        in_browser(self.session, f"{policy}.extension.terminateBackground({{ignoreDevToolsAttached: true}})")
 
 
 @contextmanager

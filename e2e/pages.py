@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, expect
 
@@ -82,9 +83,23 @@ class Surface:
         expect(self.page.locator(part)).to_be_visible(timeout=TIMEOUT)
         expect(self.page.locator(part)).to_contain_text(words, timeout=TIMEOUT)
 
-    def evaluate(self, expression: str) -> object:
+    def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""
         return self.page.evaluate(expression)
+
+    def size(self, width: int, height: int) -> None:
+        """The window's inner size, CSS pixels."""
+        self.page.set_viewport_size({"width": width, "height": height})
+
+    def screenshot(self, path: Path, *, dark: bool = False) -> None:
+        """Save the whole page."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
+        self.page.screenshot(path=path, animations="disabled", full_page=True)
+
+    def close(self) -> None:
+        """Close its tab."""
+        self.page.close()
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ Real frames, real messages and the real proxy script; no helper behind it. The s
 
 - ``connected`` / ``connecting`` / ``troubled``: connects and reports that state
 - ``busy``: as connected, with rates that go up and down
+- ``biased``: as connected, with a warning
 - ``lost``: connects, then says that the helper is gone, and ends
 - ``start``: says that the helper could not be started, and ends
 - ``refused``: answers ``connect`` with an error
@@ -12,6 +13,7 @@ Real frames, real messages and the real proxy script; no helper behind it. The s
 """
 
 import math
+import random
 import sys
 import threading
 import time
@@ -26,21 +28,26 @@ from qnet.wire.framing import FrameReader, encode_frame
 from qnet.wire.messages import (
     PROTOCOL_VERSION,
     Answer,
+    ChangeSettings,
     Connect,
     ErrorInfo,
     ExitCountry,
     FailedEvent,
     Generation,
+    GetInvitation,
     GetPac,
     GetRules,
     GetSettings,
+    GetSubscriptions,
     Hello,
     HelloInfo,
     Hop,
+    InvitationInfo,
     NetworkInfo,
     PacChunk,
     ProxyInfo,
     Rates,
+    Refresh,
     Rule,
     RuleAction,
     RuleKind,
@@ -49,13 +56,17 @@ from qnet.wire.messages import (
     State,
     Status,
     StatusEvent,
+    Subscribe,
+    Subscription,
     TestAddress,
     Traffic,
+    Unsubscribe,
     VerdictInfo,
     decode_request,
     encode,
 )
 
+rng = random.Random(7)
 CHUNK = 50
 """Characters of the script in one message: small, so that it takes several."""
 
@@ -92,17 +103,48 @@ SETTINGS = SettingsInfo(
         name="Tulip Friends", fingerprint="3f9a 11c0 52de 8b04 77e1 9d25 c6aa 0b9f 41d8 e230", operators=3
     ),
 )
+BIAS = ErrorInfo(code="path-bias", message="Unusually many routes break off.", place=Place.MESH)
+LISTS = [
+    Subscription(
+        url="https://lists.example.org/gfwlist.txt",
+        action=RuleAction.TUNNEL,
+        exceptions=RuleAction.DIRECT,
+        rules=6021,
+        trouble=12,
+        fetched=1_790_000_000.0,
+        checked=1_790_000_000.0,
+        next=1_790_086_400.0,
+    ),
+    Subscription(
+        url="https://example.net/trackers.hosts",
+        action=RuleAction.BLOCK,
+        exceptions=RuleAction.TUNNEL,
+        rules=1,
+        trouble=0,
+        fetched=0.0,
+        checked=1_790_000_000.0,
+        next=1_790_000_060.0,
+        error=ErrorInfo(code="list-fetch", message="the list's server answers 404", hint="Check the address"),
+    ),
+]
+INVITATION = InvitationInfo(
+    link="qnet:" + "pkZvdW5kZXI" * 30, qr=["".join(rng.choice("01") for _ in range(57)) for _ in range(57)]
+)
 TROUBLE = ErrorInfo(code="peer-unreachable", message="no answer from any entry yet", place=Place.MESH)
 
 
 def status(scene: str) -> Status:
-    connected = scene in ("connected", "busy", "lost")
+    connected = scene in ("connected", "busy", "biased", "lost")
     return Status(
         state=State.CONNECTED if connected else State.CONNECTING,
         mode="client",
         version="0.1.0",
         since=time.time(),
         peers=12,
+        routes=[[], [Hop(nickname="lighthouse", country="DE"), Hop(nickname="birch", country="NL", exit=True)]]
+        if connected
+        else [],
+        warning=BIAS if scene == "biased" else None,
         hops=[
             Hop(nickname="lighthouse", country="DE"),
             Hop(nickname="harbour", country="CH"),
@@ -163,6 +205,12 @@ def answers(scene: str, port: int, request: object) -> Iterator[msgspec.Struct]:
             )
         case GetSettings(id=i):
             yield Answer(id=i, ok=True, settings=SETTINGS)
+        case ChangeSettings(id=i, exit_country=country):
+            yield Answer(id=i, ok=True, settings=msgspec.structs.replace(SETTINGS, exit_country=country or ""))
+        case GetSubscriptions(id=i) | Subscribe(id=i) | Unsubscribe(id=i) | Refresh(id=i):
+            yield Answer(id=i, ok=True, subscriptions=LISTS)
+        case GetInvitation(id=i):
+            yield Answer(id=i, ok=True, invitation=INVITATION)
         case TestAddress(id=i):
             verdict = VerdictInfo(host="www.example.org", port=443, action=RULES[1].action, rule=RULES[1], index=1)
             yield Answer(id=i, ok=True, verdict=verdict)

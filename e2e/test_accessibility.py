@@ -11,8 +11,13 @@ from e2e.browsers import build_with_tabs, chromium
 from tools.extension import ROOT
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-PARTS = ("connection", "network", "rules", "settings", "mode", "log", "diagnostics", "about")
-PAGES = ("popup/popup.html", "welcome/welcome.html", *(f"options/options.html#{part}" for part in PARTS))
+PARTS = ("connection", "network", "rules", "lists", "settings", "mode", "log", "failures", "diagnostics", "about")
+PAGES = (
+    "popup/popup.html",
+    "welcome/welcome.html",
+    "portal/portal.html",
+    *(f"options/options.html#{part}" for part in PARTS),
+)
 RUN = """async () => {
   // Nothing may move meanwhile: a colour on its way is no colour.
   const { violations } = await axe.run(document, { resultTypes: ["violations"] });

@@ -91,7 +91,7 @@ def test_from_nothing_to_connected_and_to_another_country(
         assert "site.test" not in options.text("#report") and "127.0.0.1" not in options.text("#report")
 
 
-PAGES = ["popup/popup.html", "welcome/welcome.html", "options/options.html"]
+PAGES = ["popup/popup.html", "welcome/welcome.html", "options/options.html", "portal/portal.html"]
 EMPTY = (
     "[...document.querySelectorAll('[data-text]')].filter((each) => !each.textContent).map((each) => each.dataset.text)"
 )

@@ -5,8 +5,10 @@ import * as intent from "./lib/intent.js";
 import { Host, HostError, NATIVE_HOST } from "./lib/native.js";
 import { add } from "./lib/history.js";
 import { ConnectionLog } from "./lib/log.js";
+import { Menu } from "./lib/menu.js";
 import { Notices } from "./lib/notices.js";
 import { Observer } from "./lib/observer.js";
+import { Portal } from "./lib/portal.js";
 import * as privacy from "./lib/privacy.js";
 import * as proxyScript from "./lib/proxy.js";
 import * as proxyRequests from "./lib/proxy-requests.js";
@@ -22,10 +24,14 @@ const popups = new Set();
 /** The tab that a popup is about. @type {Map<chrome.runtime.Port, number>} */
 const watched = new Map();
 
+/** Pages that show what fails in every tab. @type {Set<chrome.runtime.Port>} */
+const overseers = new Set();
+
 /** @type {import("./lib/history.js").Sample[]} */
 let samples = [];
 
 const notices = new Notices(api);
+const menu = new Menu(api, (key) => api.i18n.getMessage(key));
 const proxy = asksPerRequest ? proxyRequests : proxyScript;
 if (asksPerRequest) proxyRequests.listen();
 
@@ -47,15 +53,21 @@ const reconciler = new Reconciler({
     if (!on) await api.alarms.clear(ALARM);
     else if (!(await api.alarms.get(ALARM))) await api.alarms.create(ALARM, { periodInMinutes: 0.5 });
   },
+  portal: () => portal.read(),
   privateWindows: () => api.extension.isAllowedIncognitoAccess(),
   show(view) {
     showIcon(view);
     notices.show(view);
+    menu.show(view);
+    if (view.kind === "connected" || view.kind === "off") portal.close();
     if (view.rates) samples = add(samples, [Date.now(), view.rates.down ?? 0, view.rates.up ?? 0]);
     else samples = [];
     for (const popup of popups) popup.postMessage({ ...view, samples });
   },
 });
+
+const portal = new Portal(api, () => reconciler.wake());
+portal.start();
 
 const log = new ConnectionLog(api.storage, (url) => SITE.test(url));
 const observer = new Observer(api, showFailing, (tab, url, now) => log.note(url, now));
@@ -64,12 +76,21 @@ observer.start();
 /** Tell the popups about `tab` what of its page failed, each with the verdict that a rule would have to change. */
 async function showFailing(tab) {
   const about = [...watched].filter(([, shown]) => shown === tab).map(([popup]) => popup);
-  if (about.length === 0) return;
-  const allowed = await observer.allowed();
-  const failing = await Promise.all(
-    observer.of(tab).map(async (each) => ({ ...each, verdict: await SITE.test(each.url).catch(() => null) })),
-  );
-  for (const popup of about) if (popups.has(popup)) popup.postMessage({ failing, allowed });
+  if (about.length > 0) {
+    const [failing, allowed] = await Promise.all([judged(observer.of(tab)), observer.allowed()]);
+    for (const popup of about) if (popups.has(popup)) popup.postMessage({ failing, allowed });
+  }
+  if (overseers.size > 0) await showFailures();
+}
+
+async function showFailures() {
+  const [failures, allowed] = await Promise.all([judged(observer.all()), observer.allowed()]);
+  for (const page of overseers) page.postMessage({ failures, allowed });
+}
+
+/** @param {import("./lib/observer.js").Failing[]} failing */
+function judged(failing) {
+  return Promise.all(failing.map(async (each) => ({ ...each, verdict: await SITE.test(each.url).catch(() => null) })));
 }
 
 const PRESSES = {
@@ -80,6 +101,8 @@ const PRESSES = {
   cancel: () => reconciler.disconnect(),
   off: () => reconciler.disconnect(),
   settings: () => api.tabs.create({ url: settingsUrl() }),
+  "portal-open": () => portal.open(),
+  "portal-close": () => portal.close(),
 };
 
 /** What the popup asks about the site of its tab; the answer is a verdict, or what went wrong. */
@@ -93,6 +116,19 @@ const SITE = {
     return SITE.test(url);
   },
 };
+
+/** Where pages leave, as the popup shows and changes it: with `to`, two letters or empty for any, it is changed. */
+async function choose(popup, to) {
+  const found = { settings: null, error: null };
+  try {
+    const change = typeof to === "string" ? ["change-settings", { exit_country: to }] : ["settings", {}];
+    found.settings = (await reconciler.ask(...change)).settings;
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    found.error = error.failure.error ?? { code: "host-lost", message: "" };
+  }
+  if (popups.has(popup)) popup.postMessage({ exits: found });
+}
 
 async function answer(popup, { site, url, action = null }) {
   if (!Object.hasOwn(SITE, site) || !webAddress(url)) return;
@@ -110,11 +146,17 @@ api.runtime.onConnect.addListener((popup) => {
   popups.add(popup);
   popup.onDisconnect.addListener(() => {
     popups.delete(popup);
+    overseers.delete(popup);
     watched.delete(popup);
   });
   popup.onMessage.addListener((message) => {
     if (Object.hasOwn(PRESSES, message.press)) PRESSES[message.press]();
     else if (message.site) answer(popup, message);
+    else if ("choose" in message) choose(popup, message.choose);
+    else if (message.failures) {
+      overseers.add(popup);
+      showFailures();
+    }
     else if (Number.isInteger(message.watch)) {
       watched.set(popup, message.watch);
       showFailing(message.watch);
@@ -124,20 +166,36 @@ api.runtime.onConnect.addListener((popup) => {
 });
 
 api.runtime.onStartup.addListener(async () => {
+  menu.make();
   const { auto } = await api.storage.local.get("auto");
   return auto === true ? reconciler.connect() : reconciler.wake();
 });
 api.runtime.onInstalled.addListener(({ reason }) => {
+  menu.make();
   if (reason === "install") api.tabs.create({ url: api.runtime.getURL("welcome/welcome.html") });
   reconciler.wake();
 });
-api.alarms.onAlarm.addListener(() => reconciler.wake({ retry: true }));
+api.alarms.onAlarm.addListener(({ name }) => name === ALARM && reconciler.wake({ retry: true }));
 api.proxy.settings.onChange.addListener(() => reconciler.wake());
 api.permissions.onAdded.addListener(() => {
   observer.start();
+  portal.start();
   reconciler.wake({ retry: true });
 });
 api.permissions.onRemoved.addListener(() => reconciler.wake());
+
+menu.listen((action, url) => {
+  if (webAddress(url)) SITE.decide(url, action).catch(() => {});
+});
+
+/** Keys end nothing by an oversight: connecting has one, disconnecting has one only if the person gives it one. */
+api.commands.onCommand.addListener((name) => {
+  if (name === "connect" || name === "disconnect") PRESSES[name]();
+});
+
+// The network is another, or the computer slept: what the alarm would find within half a minute is looked at now.
+addEventListener("online", () => reconciler.wake({ retry: true }));
+api.idle.onStateChanged.addListener((state) => state === "active" && reconciler.wake({ retry: true }));
 
 // Only so that there is a listener: an update then waits for the browser's next start. Measured: while an extension is
 // being reloaded, either browser lets pages go directly.

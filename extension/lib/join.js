@@ -2,6 +2,9 @@
 
 import { errorText, text } from "./words.js";
 
+/** Bytes of a network file, at most (the helper takes 64 KiB), as a link a third more. */
+const FILE_LIMIT = 96 * 1024;
+
 /**
  * @param {HTMLElement} place
  * @param {(cmd: string, fields: object) => Promise<import("./messages.js").Answer>} ask
@@ -19,7 +22,11 @@ export function joinForm(place, ask, joined) {
   const found = Object.assign(make("div", "found", ""), { hidden: true, id: "join-found" });
   found.setAttribute("role", "status");
   form.className = "join";
-  form.append(label, make("p", "small", text("join_text")), link, look, error, found);
+  const file = Object.assign(document.createElement("input"), { type: "file", hidden: true, id: "join-file" });
+  const choose = Object.assign(make("button", "quiet", text("import_choose")), { type: "button" });
+  const line = make("div", "line", "");
+  line.append(look, choose, file);
+  form.append(label, make("p", "small", text("join_text")), link, line, error, found);
   place.replaceChildren(form);
 
   async function attempt(work) {
@@ -32,6 +39,15 @@ export function joinForm(place, ask, joined) {
       error.hidden = false;
     }
   }
+
+  choose.addEventListener("click", () => file.click());
+  file.addEventListener("change", async () => {
+    const [chosen] = file.files;
+    file.value = "";
+    if (!chosen) return;
+    link.value = chosen.size <= FILE_LIMIT ? linkOf(new Uint8Array(await chosen.arrayBuffer())) : "";
+    form.requestSubmit();
+  });
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -66,6 +82,17 @@ export function joinForm(place, ask, joined) {
       }),
     );
   }
+}
+
+/**
+ * The link that a network file means: the file is either a saved link, or what a link carries.
+ * @param {Uint8Array} bytes
+ */
+export function linkOf(bytes) {
+  const text = new TextDecoder().decode(bytes).trim();
+  if (text.startsWith("qnet:")) return text;
+  const base64 = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  return `qnet:${base64.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}`;
 }
 
 function make(tag, name, words) {

@@ -4,10 +4,12 @@
 export const MAX_ENTRIES = 500;
 /** The same host again within so many milliseconds is not another entry. */
 export const AGAIN = 10_000;
+/** In a rule's place. */
+export const FROM_LIST = -2;
 
 /**
  * @typedef {{at: number, host: string, action: string, rule: number, unmet: boolean}} Entry
- *   `rule` is its place, -1 where the default decided. While QNet is off nobody can be asked, and nothing is written
+ *   `rule` is its place, -1 where the default decided, -2 where a list did. While QNet is off nobody can be asked, and nothing is written
  */
 export class ConnectionLog {
   #storage;
@@ -43,7 +45,8 @@ export class ConnectionLog {
 
   async #write(url, host, at) {
     if (!(await this.isOn())) return;
-    const { action, index: rule = -1, unmet = false } = await this.#test(url);
+    const { action, index = -1, unmet = false, section } = await this.#test(url);
+    const rule = section ? FROM_LIST : index;
     const entry = { at, host, action, rule, unmet };
     const { entries = [] } = await this.#storage.session.get("entries");
     // Switched off meanwhile: the person wants nothing of it.

@@ -1,6 +1,6 @@
 // Generated from host/qnet/wire/messages.py by tools/generate.py.
 
-export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress | GetSettings | ChangeSettings | ExamineNetwork | JoinNetwork | GetSubscriptions | Subscribe | Unsubscribe | Refresh;
+export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress | GetSettings | ChangeSettings | ExamineNetwork | JoinNetwork | GetInvitation | GetSubscriptions | Subscribe | Unsubscribe | Refresh;
 
 /** The answer to request `id`: `ok` with the parts that the request asked for, or `error`. */
 export interface Answer {
@@ -15,6 +15,7 @@ export interface Answer {
   imported?: ImportReport | null;
   settings?: SettingsInfo | null;
   proposal?: ProposalInfo | null;
+  invitation?: InvitationInfo | null;
   subscriptions?: Subscription[] | null;
   error?: ErrorInfo | null;
 }
@@ -161,6 +162,12 @@ export interface JoinNetwork {
   link: string;
   fingerprint: string;
   replace?: boolean;
+  id: number;
+}
+
+/** Asks for the link with which others join the present network. */
+export interface GetInvitation {
+  cmd: "invite";
   id: number;
 }
 
@@ -328,6 +335,7 @@ export interface SettingsInfo {
   peers: number;
   countries: ExitCountry[];
   network?: NetworkInfo | null;
+  terms?: ExitTerms | null;
 }
 
 /** A country, two letters, and how many exits are known there. */
@@ -343,10 +351,25 @@ export interface NetworkInfo {
   operators: number;
 }
 
+/** What this node connects to for others: `ports`, or with `only` what its operator listed alone. */
+export interface ExitTerms {
+  ports: number[];
+  only: boolean;
+  connections: number;
+  per_client: number;
+  gigabytes: number;
+}
+
 /** What a link leads to. `relation` to the present network: first, same, newer, older, other. */
 export interface ProposalInfo {
   network: NetworkInfo;
   relation: string;
+}
+
+/** The link to the present network, and as a QR code: a text of `1` (dark) and `0` a row, none if too large. */
+export interface InvitationInfo {
+  link: string;
+  qr: string[];
 }
 
 /** A list: how many `rules` of it are in force, when it was `fetched` (0: never) and `checked`, and will be. */

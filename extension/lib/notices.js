@@ -20,8 +20,8 @@ export class Notices {
     if (!stopped && !back) return;
     const { notify } = await this.#api.storage.local.get("notify");
     if (notify !== true || !this.#api.notifications) return;
-    const text = (key) => this.#api.i18n.getMessage(`${key}_${kind}`);
+    const words = (part) => this.#api.i18n.getMessage(`${part}_${kind}`);
     const iconUrl = this.#api.runtime.getURL("icons/brand-128.png");
-    await this.#api.notifications.create(ID, { type: "basic", iconUrl, title: text("title"), message: text("text") });
+    await this.#api.notifications.create(ID, { type: "basic", iconUrl, title: words("title"), message: words("text") });
   }
 }

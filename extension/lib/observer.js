@@ -67,6 +67,11 @@ export class Observer {
     return [...(this.#tabs.get(tab)?.values() ?? [])];
   }
 
+  /** What failed in every tab, each host once for its tab. @returns {Failing[]} */
+  all() {
+    return [...this.#tabs.values()].flatMap((hosts) => [...hosts.values()]);
+  }
+
   async #began({ tabId, type, url, timeStamp, incognito }) {
     if (type === "main_frame" && this.#tabs.delete(tabId)) this.#changed(tabId);
     if (await this.#isOrdinary(tabId, incognito)) this.#seen(tabId, url, timeStamp);

@@ -7,6 +7,7 @@
 import { api } from "./compat.js";
 import { decisionOf } from "./listener.js";
 import { hashOf } from "./pac.js";
+import { portalHosts } from "./portal.js";
 import { NOTHING } from "./proxy.js";
 
 export { NOTHING };
@@ -42,6 +43,8 @@ async function enforced(script) {
 function deciderOf(script) {
   if (script === NOTHING) return () => NOWHERE;
   try {
+    const hosts = portalHosts(script);
+    if (hosts) return ({ url }) => (hosts.includes(new URL(url).hostname) ? null : NOWHERE);
     return decisionOf(script);
   } catch {
     return () => NOWHERE;
@@ -77,6 +80,7 @@ export async function read() {
     control,
     hash: held ? force.hash : null,
     direct: held && /^var TABLE = /m.test(force.script),
+    portal: held && portalHosts(force.script) !== null,
   };
 }
 

@@ -6,8 +6,9 @@ import { hashOf } from "./pac.js";
 
 /**
  * Who decides about the proxy: we do, we could, another extension, or a policy.
- * `hash` is that of our script where it is the one in force, else null; `direct`: it lets some pages go directly.
- * @typedef {{control: "ours" | "free" | "other" | "policy", hash: string | null, direct: boolean}} Proxy
+ * `hash` is that of our script where it is the one in force, else null; `direct`: it lets some pages go directly;
+ * `portal`: nothing but a network's sign-in page.
+ * @typedef {{control: "ours" | "free" | "other" | "policy", hash: string | null, direct: boolean, portal: boolean}} Proxy
  */
 
 /** Holds every page back: Chromium blocks a request whose mandatory script throws (an empty answer would go direct). */
@@ -36,7 +37,8 @@ export async function read() {
   const control = CONTROL[levelOfControl] ?? "policy";
   const script = value?.mode === "pac_script" && value.pacScript?.mandatory ? value.pacScript.data : "";
   const hash = control === "ours" && script ? await hashOfKnown(script) : null;
-  return { control, hash, direct: hash !== null && /^var TABLE = /m.test(script) };
+  const has = (name) => hash !== null && script.search(new RegExp(`^var ${name} = `, "m")) >= 0;
+  return { control, hash, direct: has("TABLE"), portal: has("PORTAL") };
 }
 
 /** @param {string} text  the script */

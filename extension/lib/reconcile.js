@@ -3,14 +3,18 @@
 // Connecting: hello → connect → all of the script → set the proxy and the guards → wait for status events.
 // Disconnecting: remember "off" → give the lease back → clear the proxy and the guards.
 // The helper's rules change: fetch the script anew → set it; until then the one before stays in force.
-// A conversation that breaks leaves the proxy as it is: it points to nobody, so nothing leaves.
+// A conversation that breaks leaves nothing that leads anywhere in force, and is begun again by itself, ever later.
+// A network's sign-in page is open: only that goes directly, until the tunnel is there.
 
 import { failed, HostError } from "./native.js";
 import { fetchPac, hashOf } from "./pac.js";
+import { portalScript } from "./portal.js";
 import { viewOf } from "./state.js";
 
 export const PROTOCOL_VERSION = 1;
 const GOODBYE_WITHIN = 2_000;
+/** Milliseconds before each further try after a helper that had served is gone; then the alarm's interval. */
+const AGAIN_AFTER = [400, 1_500, 4_000, 10_000];
 
 /**
  * The boundary to the browser; background.js binds it.
@@ -23,6 +27,7 @@ const GOODBYE_WITHIN = 2_000;
  * @property {{read: () => Promise<import("./native.js").Failure | null>,
  *   write: (failure: import("./native.js").Failure | null) => Promise<void>}} memory  outlives the worker only
  * @property {(on: boolean) => Promise<void>} setAlarm
+ * @property {() => Promise<import("./portal.js").Open | null>} portal
  * @property {() => Promise<boolean>} privateWindows
  * @property {(view: import("./state.js").View) => void} show
  */
@@ -40,6 +45,7 @@ export class Reconciler {
   #pac = null;
   #remembered = false;
   #turn = 0;
+  #tries = 0;
   #queue = Promise.resolve();
 
   /** @param {Browser} browser */
@@ -116,14 +122,21 @@ export class Reconciler {
   async #close() {
     const { intent, proxy } = this.#browser;
     const { control } = await proxy.read();
-    if (control === "free" && !this.#pac && (await intent.armed())) await proxy.apply(proxy.NOTHING);
+    if (control === "free" && !this.#pac && (await intent.armed())) await proxy.apply(await this.#shut());
   }
 
   /** The helper is gone: its port may be anybody's by now, so the script that leads there goes too. */
   async #block() {
     const { proxy } = this.#browser;
     const { control, hash } = await proxy.read();
-    if (control === "ours" && hash !== (await hashOf(proxy.NOTHING))) await proxy.apply(proxy.NOTHING);
+    const script = await this.#shut();
+    if (control === "ours" && hash !== (await hashOf(script))) await proxy.apply(script);
+  }
+
+  /** What is in force without a tunnel: nothing goes, but for a sign-in page that a person asked for. */
+  async #shut() {
+    const open = await this.#browser.portal();
+    return open ? portalScript(open.hosts) : this.#browser.proxy.NOTHING;
   }
 
   async #release() {
@@ -194,14 +207,21 @@ export class Reconciler {
   async #hold({ contested }) {
     const { intent, proxy } = this.#browser;
     const { control, hash } = await proxy.read();
-    if (hash === this.#pac.hash) return;
-    if (contested || control === "ours" || control === "free") await proxy.apply(this.#pac.text);
+    const open = this.#status?.state !== "connected" && (await this.#browser.portal());
+    const text = open ? portalScript(open.hosts) : this.#pac.text;
+    if (hash === (open ? await hashOf(text) : this.#pac.hash)) return;
+    if (contested || control === "ours" || control === "free") await proxy.apply(text);
     await intent.arm();
   }
 
   #heard(host, status) {
     if (host !== this.#host) return;
+    const came = status.state === "connected" && this.#status?.state !== "connected";
     this.#status = status;
+    if (came) {
+      this.#tries = 0;
+      this.wake(); // what was let through without a tunnel ends
+    }
     if (this.#isStale()) this.#queue = this.#queue.then(() => this.#renew(host));
     this.#show();
   }
@@ -212,6 +232,12 @@ export class Reconciler {
     this.#failure = failure;
     this.wake();
     this.#remember(failure);
+    if (failure.kind === "lost" || failure.error?.code === "helper-lost") this.#tryAgain();
+  }
+
+  #tryAgain() {
+    const after = AGAIN_AFTER[this.#tries++];
+    if (after !== undefined) setTimeout(() => this.#failure && this.wake({ retry: true }), after);
   }
 
   async #remember(failure) {

@@ -19,11 +19,14 @@
  * @property {string | null} command  what to run in a terminal
  * @property {boolean} advice  whether do_<kind> exists
  * @property {boolean} direct  connected, but some pages may go directly by the person's own rules
- * @property {"all" | "ordinary" | "rules" | "none" | null} held  whose pages cannot go around the tunnel: held_<held>.
+ * @property {"all" | "ordinary" | "rules" | "portal" | "none" | null} held  whose pages cannot go around the tunnel: held_<held>.
  *   Chromium lets windows go direct that the extension is not let into, so "ordinary" windows only is the default
  * @property {import("./messages.js").ErrorInfo | null} error
  * @property {import("./messages.js").Hop | null} exit
  * @property {import("./messages.js").Hop[]} hops  of the route, nearest first
+ * @property {import("./messages.js").Hop[][]} others  the routes that stand ready beside it
+ * @property {import("./messages.js").ErrorInfo | null} warning  it works, but not as it should
+ * @property {boolean} signIn  a page of this network may be in the way, and could be let through
  * @property {number} peers  known
  * @property {string} mode  the helper's, empty while none is heard
  * @property {boolean} oneHop  the exit sees both ends
@@ -73,6 +76,9 @@ export function viewOf(facts) {
     error: errorOf(kind, facts),
     exit: (kind === "connected" && facts.status?.hops?.find((hop) => hop.exit)) || null,
     hops: (kind === "connected" && facts.status?.hops) || [],
+    others: (kind === "connected" && facts.status?.routes?.slice(1)) || [],
+    warning: (kind === "connected" && facts.status?.warning) || null,
+    signIn: mayHaveSignIn(kind, facts),
     peers: facts.status?.peers ?? 0,
     mode: facts.status?.mode ?? "",
     oneHop: kind === "connected" && facts.status?.hops?.length === 1,
@@ -86,6 +92,7 @@ export function viewOf(facts) {
 /** @param {Facts} facts */
 function heldOf({ proxy, privateWindows }) {
   if (proxy.hash === null) return "none";
+  if (proxy.portal) return "portal";
   if (proxy.direct) return "rules";
   return privateWindows ? "all" : "ordinary";
 }
@@ -100,6 +107,14 @@ function kindOf({ permitted, intent, proxy, expected, failure, status }) {
   if (failure) return held ? "blocked" : "failed";
   const carried = held && proxy.hash === expected;
   return carried && status?.state === "connected" ? "connected" : "connecting";
+}
+
+/** What it looks like from inside when a network answers in everybody's place. */
+const INTERCEPTED = ["peer-unreachable", "peer-failed", "certificate", "no-peers"];
+
+/** @param {string} kind @param {Facts} facts */
+function mayHaveSignIn(kind, { proxy, status }) {
+  return kind === "connecting" && proxy.hash !== null && INTERCEPTED.includes(status?.last_error?.code ?? "");
 }
 
 /** @param {string} kind @param {Facts} facts */

@@ -44,8 +44,9 @@ export function errorText({ code = "", message = "" }) {
  * Why it is so, from a verdict.
  * @param {import("./messages.js").VerdictInfo} verdict
  */
-export function whyText({ host, rule, index }) {
+export function whyText({ host, rule, index, section }) {
   if (host === "qnet" || host.endsWith(".qnet")) return text("site_mesh");
+  if (rule && section) return text("site_list", [`\u2066${new URL(section).hostname}\u2069`, ruleText(rule)]);
   return rule ? text("site_rule", [number(index + 1), ruleText(rule)]) : text("site_default");
 }
 

@@ -1,8 +1,10 @@
 // What the helper lets a person choose while it runs: hops, exit country, network.
 
-import { country, flag } from "../lib/format.js";
-import { counted, errorText, LOCALE, number, text } from "../lib/words.js";
+import { showCountries } from "../lib/country-list.js";
+import { bytes } from "../lib/format.js";
+import { errorText, LOCALE, number, text } from "../lib/words.js";
 
+const lists = new Intl.ListFormat(LOCALE || "en", { type: "conjunction" });
 const element = (id) => document.getElementById(id);
 
 /** @type {(cmd: string, fields?: object) => Promise<import("../lib/messages.js").Answer>} */
@@ -16,6 +18,7 @@ export async function load(asking, saying) {
   ask = asking;
   say = saying;
   take((await ask("settings")).settings);
+  return info;
 }
 
 /** @param {import("../lib/messages.js").SettingsInfo} settings */
@@ -27,32 +30,23 @@ export function take(settings) {
   element("network-name").textContent = info.network?.name ?? "";
   element("network-fingerprint").textContent = info.network?.fingerprint ?? "";
   element("network-peers").textContent = number(info.peers);
-  showCountries();
+  showTerms(info);
+  showExits();
 }
 
-function showCountries() {
-  const words = element("exit-search").value.trim().toLocaleLowerCase(LOCALE);
-  const known = info.countries.map(({ country: code, exits }) => ({ code, exits, name: country(code, LOCALE) }));
-  if (info.exit_country && !known.some(({ code }) => code === info.exit_country)) {
-    known.push({ code: info.exit_country, exits: 0, name: country(info.exit_country, LOCALE) });
-  }
-  known.sort((one, other) => one.name.localeCompare(other.name, LOCALE));
-  const fitting = known.filter(({ code, name }) => `${code} ${name}`.toLocaleLowerCase(LOCALE).includes(words));
-  element("exit-list").replaceChildren(
-    option("", text("exit_any"), ""),
-    ...fitting.map(({ code, exits, name }) => option(code, `${flag(code)} ${name}`, counted("exits", exits))),
-  );
-  element("exit-none").hidden = known.length > 0;
+function showExits() {
+  showCountries(element("exit-list"), info, element("exit-search").value);
+  element("exit-none").hidden = info.countries.length > 0;
 }
 
-function option(code, name, more) {
-  const label = document.createElement("label");
-  const radio = Object.assign(document.createElement("input"), { type: "radio", name: "country", value: code });
-  radio.checked = code === info.exit_country;
-  const words = document.createElement("span");
-  words.append(name, Object.assign(document.createElement("span"), { className: "small", textContent: more }));
-  label.append(radio, words);
-  return label;
+/** What this node does for others, where it is an exit. */
+function showTerms({ terms }) {
+  element("mode-terms").hidden = !terms;
+  if (!terms) return;
+  element("terms-ports").textContent = terms.only ? text("terms_only") : lists.format(terms.ports.map(String));
+  element("terms-connections").textContent = number(terms.connections);
+  element("terms-client").textContent = number(terms.per_client);
+  element("terms-month").textContent = terms.gigabytes ? bytes(terms.gigabytes * 1e9, LOCALE) : text("terms_unlimited");
 }
 
 async function change(fields) {
@@ -65,7 +59,7 @@ async function change(fields) {
   }
 }
 
-element("exit-search").addEventListener("input", () => info && showCountries());
+element("exit-search").addEventListener("input", () => info && showExits());
 element("hops-form").addEventListener("change", ({ target }) => change({ hops: Number(target.value) }));
 element("exit-list").addEventListener("change", ({ target }) => change({ exit_country: target.value }));
 for (const form of ["hops-form", "exit-form"]) element(form).addEventListener("submit", (event) => event.preventDefault());

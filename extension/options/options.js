@@ -8,7 +8,10 @@ import { errorText, LOCALE, number, ruleText, text, translatePage, warningText, 
 import { joinForm } from "../lib/join.js";
 import { load as loadChoices, take as takeChoices } from "./choices.js";
 import { heard, lost } from "./own.js";
-import "./parts.js";
+import "./failures.js";
+import { inviteForm } from "./invite.js";
+import { load as loadLists } from "./lists.js";
+import { leadToNetwork } from "./parts.js";
 import { openDialog } from "./rule-dialog.js";
 import { makeRow } from "./row.js";
 import { LOCAL_NETWORK, Rules, search } from "./rules.js";
@@ -26,7 +29,7 @@ for (const id of ["otherwise", "import-action"]) {
 
 /** @type {Host | null} */
 let host = null;
-const ask = (cmd, fields) => (host ? host.request(cmd, fields) : Promise.reject(failed("host-lost")));
+const ask = (cmd, fields, within) => (host ? host.request(cmd, fields, within) : Promise.reject(failed("host-lost")));
 const rules = new Rules(ask);
 /** The places of the rules shown, in order. @type {number[]} */
 let places = [];
@@ -57,7 +60,9 @@ async function open() {
     if (hello?.version !== PROTOCOL_VERSION) throw failed("version");
     version = hello.helper;
     if (status) heard(status, version);
-    await loadChoices(ask, toast);
+    const { network, peers } = await loadChoices(ask, toast);
+    if (!network && !peers) leadToNetwork();
+    await loadLists(ask);
     await rules.load();
     document.body.dataset.state = "ready";
     show();
@@ -305,6 +310,7 @@ function toast(words, undo = null) {
 }
 
 element("help-retry").addEventListener("click", open);
+inviteForm(ask);
 joinForm(element("join"), ask, (settings) => {
   takeChoices(settings);
   toast(text("join_done"));

@@ -1,6 +1,7 @@
 // What the extension keeps itself: settings of this browser, the log; and what it says of itself.
 
 import { api, client } from "../lib/compat.js";
+import { FROM_LIST } from "../lib/log.js";
 import { NEEDED } from "../lib/observer.js";
 import { LOCALE, number, text } from "../lib/words.js";
 
@@ -26,6 +27,9 @@ bind("log-on", "log", NEEDED);
 
 const time = new Intl.DateTimeFormat(LOCALE, { timeStyle: "medium" });
 
+const ruleName = (rule) =>
+  rule === FROM_LIST ? text("log_list") : rule < 0 ? text("log_default") : number(rule + 1);
+
 async function showLog() {
   const { entries = [] } = await session.get("entries");
   const rows = entries.toReversed().map(({ at, host, action, rule, unmet }) => {
@@ -34,7 +38,7 @@ async function showLog() {
     const verdict = Object.assign(document.createElement("span"), { className: "chip" });
     verdict.textContent = text(`choice_${unmet ? "block" : action}`);
     verdict.dataset.action = unmet ? "block" : action;
-    for (const each of [time.format(at), name, verdict, rule < 0 ? text("log_default") : number(rule + 1)]) {
+    for (const each of [time.format(at), name, verdict, ruleName(rule)]) {
       row.insertCell().append(each);
     }
     return row;
@@ -120,7 +124,7 @@ element("about-extension").textContent = api.runtime.getManifest().version;
 
 for (const button of document.querySelectorAll("[data-copies]")) {
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(element(button.dataset.copies).textContent);
+    await navigator.clipboard.writeText(element(button.dataset.copies).value ?? element(button.dataset.copies).textContent);
     button.textContent = text("copied");
     setTimeout(() => (button.textContent = text("copy")), 2000);
   });

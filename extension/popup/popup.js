@@ -4,9 +4,11 @@ import { api } from "../lib/compat.js";
 import { bytes, country, flag, rate } from "../lib/format.js";
 import { isOwnRule, webAddress } from "../lib/site.js";
 import { counted, errorText, fixText, LOCALE, text, translatePage, warningText, whyText } from "../lib/words.js";
+import { chooseExit, showExits } from "./exit.js";
 import { NEEDED, showFailing } from "./failing.js";
 import { draw } from "./graph.js";
-import { showRoute } from "./route.js";
+import { showRivals } from "./rivals.js";
+import { showOthers, showRoute } from "./route.js";
 
 const element = (id) => document.getElementById(id);
 
@@ -50,6 +52,8 @@ function show(view) {
   put("press", view.press ? text(`press_${view.press}`) : "");
   reveal("escape", view.escape);
   reveal("notice", view.noticePrivate);
+  reveal("sign-in", view.signIn);
+  showRivals(view.kind === "conflict_other");
 
   // While the helper is attached anew, what is known of the site stays, to be looked at only.
   const waiting = view.rules === null && view.kind === "connecting" && !element("site").hidden;
@@ -73,6 +77,10 @@ function showFacts(view) {
   put("peers", counted("peers", view.peers));
   put("mode", view.mode ? text(`mode_${view.mode}`) : "");
   showRoute(element("route"), view.hops);
+  showOthers(view.others);
+  reveal("warning", view.warning);
+  put("warning", view.warning ? [errorText(view.warning), fixText(view.warning)].filter(Boolean).join(" ") : "");
+  if (view.kind !== "connected") chooseExit(false);
   draw(view.samples ?? []);
 }
 
@@ -142,6 +150,7 @@ let background;
 
 function take(message) {
   if (message.site) showSite(message.site);
+  else if (message.exits) showExits(message.exits);
   else if (message.failing) showFailing(message, decide);
   else show(message);
 }
@@ -164,7 +173,15 @@ element("press").addEventListener("click", () => {
 element("escape").addEventListener("click", () => press("off"));
 element("notice-do").addEventListener("click", () => press("settings"));
 element("options").addEventListener("click", () => api.runtime.openOptionsPage());
-element("exit-change").addEventListener("click", () => settings("connection"));
+element("exit-change").addEventListener("click", () => {
+  if (chooseExit(element("chooser").hidden)) background.postMessage({ choose: null });
+});
+element("chooser-list").addEventListener("change", ({ target }) => {
+  background.postMessage({ choose: target.value });
+});
+element("sign-in-do").addEventListener("click", () => {
+  api.tabs.create({ url: api.runtime.getURL("portal/portal.html") });
+});
 element("error-do").addEventListener("click", ({ target }) => settings(target.dataset.place));
 element("failing-allow").addEventListener("click", async () => {
   if (await api.permissions.request(NEEDED)) background.postMessage({ watch: tab.id });

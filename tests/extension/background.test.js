@@ -6,13 +6,10 @@ import { beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { hashOf } from "../../extension/lib/pac.js";
-import { chrome, icon, kill, log, port, ports, reset, start } from "./fake-chrome.js";
+import { chrome, goOnline, icon, kill, log, makeTimersMortal, port, ports, reset, start } from "./fake-chrome.js";
 
 globalThis.crypto ??= webcrypto;
-
-// A worker that is killed takes its timers along; here they must not keep the test's process.
-const { setTimeout } = globalThis;
-globalThis.setTimeout = (...args) => setTimeout(...args).unref();
+makeTimersMortal();
 
 const PAC = 'function FindProxyForURL() { return "SOCKS5 127.0.0.1:1"; }';
 const OTHER = "controlled_by_other_extensions";
@@ -70,6 +67,7 @@ async function connected() {
   await until(() => settings.ours);
   status("connected");
   await popup.view("connected");
+  await sleep(20); // what still runs would outlive a killed worker
 }
 
 beforeEach(reset);
@@ -140,6 +138,106 @@ test("the alarm tries again by itself", async () => {
   await until(() => ports.length === 2 && ports[1].sent.some(({ cmd }) => cmd === "pac"));
   status("connected");
   await popup.view("connected");
+});
+
+test("a helper that had served and is gone is begun again by itself, within a second", async () => {
+  await connected();
+  drop();
+  await popup.view("blocked");
+  const began = Date.now();
+  await until(() => ports.length === 2 && ports[1].sent.some(({ cmd }) => cmd === "pac"));
+  assert.ok(Date.now() - began < 1000);
+  status("connected");
+  await popup.view("connected");
+});
+
+test("a helper that does not come back is tried ever later, and pages stay held", async () => {
+  await connected();
+  chrome.onNative = (native) => queueMicrotask(() => native.onMessage.emit({ event: "failed", error: { code: "helper-lost", message: "" } }));
+  drop();
+  await until(() => ports.length === 3);
+  await popup.view("blocked");
+  assert.equal(popup.sent.at(-1).held, "all");
+  assert.match(settings.ours.pacScript.data, /throw/);
+});
+
+for (const [name, what] of [
+  ["the network is back", () => goOnline()],
+  ["the computer is in use again", () => chrome.idle.onStateChanged.emit("active")],
+]) {
+  test(`${name}: what had failed is tried again at once`, async () => {
+    await start();
+    open();
+    await popup.view("off");
+    popup.press("connect");
+    await until(() => ports.length === 1);
+    drop();
+    await popup.view("host_crashed");
+    serve();
+    what();
+    await until(() => settings.ours);
+    status("connected");
+    await popup.view("connected");
+  });
+}
+
+test("keys connect and disconnect; no other word does anything", async () => {
+  serve();
+  await start();
+  open();
+  await popup.view("off");
+  chrome.commands.onCommand.emit("settings");
+  chrome.commands.onCommand.emit("connect");
+  await until(() => settings.ours);
+  status("connected");
+  await popup.view("connected");
+  chrome.commands.onCommand.emit("disconnect");
+  await popup.view("off");
+});
+
+test("the context menu is there while connected, and makes a rule of a page's or a link's site", async () => {
+  chrome.runtime.onInstalled.clear();
+  await start();
+  chrome.runtime.onInstalled.emit({ reason: "update" });
+  await until(() => chrome.contextMenus.items.size === 4);
+  const menu = chrome.contextMenus.items.get("site");
+  assert.equal(menu.visible, false);
+  serve((request, answer) => {
+    if (request.cmd === "rules") return { ...answer, rules: { generation: 7 } };
+    return request.cmd === "test" ? { ...answer, verdict: { host: new URL(request.address).hostname, port: 80, action: "tunnel", index: -1 } } : answer;
+  });
+  open();
+  await popup.view("off");
+  popup.press("connect");
+  await until(() => settings.ours);
+  status("connected");
+  await popup.view("connected");
+  await until(() => menu.visible === true);
+  chrome.contextMenus.onClicked.emit({ menuItemId: "direct", pageUrl: "http://page.test/", linkUrl: "https://link.test/x" });
+  const edits = () => ports[0].sent.filter(({ cmd }) => cmd === "edit-rules");
+  await until(() => edits().length === 1);
+  assert.deepEqual(edits()[0].edits[0].insert, [{ kind: "domain", pattern: "link.test", action: "direct" }]);
+  chrome.contextMenus.onClicked.emit({ menuItemId: "block", pageUrl: "about:config" });
+  chrome.contextMenus.onClicked.emit({ menuItemId: "toString", pageUrl: "http://page.test/" });
+  await sleep(20);
+  assert.equal(edits().length, 1);
+  popup.press("disconnect");
+  await until(() => menu.visible === false);
+});
+
+test("the popup shows and changes where pages leave", async () => {
+  await connected();
+  let country = "NL";
+  serve((request, answer) => {
+    if (request.cmd === "change-settings") country = request.exit_country;
+    return { ...answer, settings: { hops: 3, exit_country: country, peers: 1, countries: [] } };
+  });
+  chrome.onNative(ports[0]);
+  popup.onMessage.emit({ choose: null });
+  await until(() => popup.sent.at(-1).exits);
+  assert.equal(popup.sent.at(-1).exits.settings.exit_country, "NL");
+  popup.onMessage.emit({ choose: "DE" });
+  await until(() => popup.sent.at(-1).exits?.settings.exit_country === "DE");
 });
 
 test("opening the popup does not hide what happened", async () => {

@@ -26,6 +26,7 @@ function area() {
   return {
     get: async (key) => (key in kept ? { [key]: structuredClone(kept[key]) } : {}),
     set: async (values) => void Object.assign(kept, structuredClone(values)),
+    remove: async (key) => void delete kept[key],
     clear: () => (kept = {}),
   };
 }
@@ -101,11 +102,37 @@ export const chrome = {
     setBadgeBackgroundColor: () => {},
     setTitle: ({ title }) => (icon.title = title),
   },
+  commands: { onCommand: event() },
+  idle: { onStateChanged: event() },
+  contextMenus: {
+    items: new Map(),
+    onClicked: event(),
+    removeAll: async () => chrome.contextMenus.items.clear(),
+    create: (item) => void chrome.contextMenus.items.set(item.id, item),
+    update: async (id, changes) => void Object.assign(chrome.contextMenus.items.get(id) ?? {}, changes),
+  },
   i18n: { getMessage: (key) => key },
-  tabs: { onRemoved: event(), get: async (id) => ({ id, incognito: id >= 1000 }), create: async ({ url }) => log.push(`tab ${url}`) },
+  tabs: { onRemoved: event(), get: async (id) => ({ id, incognito: id >= 1000 }), create: async ({ url }) => (log.push(`tab ${url}`), { id: 7 }), update: async (id, { url }) => log.push(`tab ${id} ${url}`) },
 };
 
 globalThis.chrome = chrome;
+
+/** The worker's own events. */
+const online = event();
+globalThis.addEventListener = (name, listener) => name === "online" && online.addListener(listener);
+export const goOnline = () => online.emit();
+
+const timers = new Set();
+
+/** A worker that is killed takes its timers along; nor do they keep the test's process. */
+export function makeTimersMortal() {
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = (...args) => {
+    const timer = setTimeout(...args).unref();
+    timers.add(timer);
+    return timer;
+  };
+}
 
 let generation = 0;
 
@@ -114,6 +141,10 @@ export function kill() {
   const { runtime, alarms, proxy } = chrome;
   const events = [runtime.onConnect, runtime.onStartup, runtime.onInstalled, alarms.onAlarm, proxy.settings.onChange];
   for (const one of events) one.clear();
+  for (const one of [online, runtime.onUpdateAvailable, chrome.commands.onCommand, chrome.idle.onStateChanged]) one.clear();
+  chrome.contextMenus.onClicked.clear();
+  timers.forEach(clearTimeout);
+  timers.clear();
   ports.length = 0;
 }
 

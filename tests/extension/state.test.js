@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { KINDS, viewOf } from "../../extension/lib/state.js";
@@ -117,70 +117,12 @@ test("a failure with our script in force says that pages are held, without it th
   assert.equal(view({ intent: "off" }).held, null);
 });
 
-const locales = Object.fromEntries(
-  ["en", "fa"].map((name) => [
-    name,
-    JSON.parse(readFileSync(new URL(`../../extension/_locales/${name}/messages.json`, import.meta.url), "utf8")),
-  ]),
-);
-
-test("every language has every text", () => {
-  for (const messages of Object.values(locales)) {
-    assert.deepEqual(Object.keys(messages), Object.keys(locales.en));
-    for (const { message } of Object.values(messages)) assert.ok(message.trim());
-  }
-});
+const en = JSON.parse(readFileSync(new URL("../../extension/_locales/en/messages.json", import.meta.url), "utf8"));
 
 for (const [kind, { press, advice }] of Object.entries(KINDS)) {
   test(`${kind} has its texts`, () => {
-    for (const key of [`title_${kind}`, `text_${kind}`]) assert.ok(locales.en[key], key);
-    assert.equal(`do_${kind}` in locales.en, Boolean(advice));
-    if (press) assert.ok(locales.en[`press_${press}`]);
+    for (const key of [`title_${kind}`, `text_${kind}`]) assert.ok(en[key], key);
+    assert.equal(`do_${kind}` in en, Boolean(advice));
+    if (press) assert.ok(en[`press_${press}`]);
   });
 }
-
-const ACTIONS = ["tunnel", "direct", "block"];
-const RULE_KINDS = ["domain", "host", "wildcard", "regex", "cidr", "keyword"];
-/** Texts whose names are put together. */
-const FAMILIES = [
-  ["choice", ACTIONS],
-  ["verdict", ACTIONS],
-  ["kind", RULE_KINDS],
-  ["hint", RULE_KINDS],
-  ["mode", ["client", "relay", "bootstrap", "exit", "super"]],
-  ["nav", ["connection", "rules", "settings", "mode", "log", "network", "diagnostics", "about"]],
-  ["fail", ["refused", "timeout", "name", "secure", "other"]],
-  ["repair", ["tunnel", "direct"]],
-  ["about", ["client", "relay", "bootstrap", "exit", "super"]],
-  ["join", ["first", "same", "newer", "older", "other"]],
-  ["exits", ["one", "other"]],
-  ["peers", ["one", "other"]],
-  ["fails", ["one", "other"]],
-];
-
-test("every text that is put together is there", () => {
-  for (const [part, ends] of FAMILIES) for (const end of ends) assert.ok(locales.en[`${part}_${end}`], `${part}_${end}`);
-});
-
-test("what is put into a text has its place in every language", () => {
-  for (const key of Object.keys(locales.en)) {
-    const places = Object.values(locales).map((messages) => (messages[key].message.match(/\$[0-9]/g) ?? []).sort());
-    for (const each of places) assert.deepEqual(each, places[0], key);
-  }
-});
-
-test("no text is left over", () => {
-  const sources = readdirSync(new URL("../../extension", import.meta.url), { recursive: true })
-    .filter((path) => /\.(js|html)$/.test(path))
-    .map((path) => readFileSync(new URL(`../../extension/${path}`, import.meta.url), "utf8"));
-  const literal = new Set(sources.join("\n").match(/[a-z]+(_[a-z]+)*/g));
-  const kinds = Object.keys(KINDS);
-  const made = new Set([
-    ...["title", "text", "do"].flatMap((part) => kinds.map((kind) => `${part}_${kind}`)),
-    ...Object.values(KINDS).map(({ press }) => `press_${press}`),
-    ...FAMILIES.flatMap(([part, ends]) => ends.map((end) => `${part}_${end}`)),
-    ...["name", "description", "held_all", "held_ordinary", "held_none", "held_rules"],
-  ]);
-  const left = Object.keys(locales.en).filter((k) => !literal.has(k) && !made.has(k) && !/^(error|fix)_/.test(k));
-  assert.deepEqual(left, []);
-});

@@ -13,20 +13,26 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from qnet.net import peer_link
-from qnet.net.client_link import UnreachablePeerError, UnusablePeerError, connect
+from qnet.net.client_link import Disguise, UnreachablePeerError, UnusablePeerError, connect
 from qnet.net.link import Link
+from qnet.net.network import network, router
 from qnet.wire import frames
 from qnet.wire.channel import record
+from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.inner import PeerKeys
 from qnet.wire.cover.opening import UnprovenPeerError
 from qnet.wire.errors import RemoteError
 from qnet.wire.frames import Frame
 from qnet.wire.scratch import Scratch
+from qnet.wire.tls import codes
 from qnet.wire.tls.errors import CertificateError
-from tests.support.cover_pair import NAME, authority
+from qnet.wire.tls.hello import ServerHello
+from qnet.wire.tls.session import SessionTicket
+from tests.support.cover_pair import NAME, authority, template
 from tests.support.links import CIRCUIT, Owner, Serve, attach, silent_listener, site, until
 from tests.support.peers import QUIET, Peer, disguise, gone, peer
 from tests.support.tls_servers import nginx, openssl_server
+from tests.support.visits import DOWN, UP, observed
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +83,36 @@ async def test_thirty_links_leave_nothing_behind(decoy: int) -> None:
         assert len(made.made) == 30 and not made.exit._links
         assert all(each._timer is None for each in made.made)
         await until(lambda: len(asyncio.all_tasks()) <= tasks)
+
+
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+async def test_the_next_visit_resumes(decoy: int, browser: str) -> None:
+    """A resumed hello is authenticated like any other, its decoy's fewer bytes are waited for, and no longer."""
+    wears = Disguise(template(browser), APPEARANCES[browser], [authority().certificate])
+    async with peer(decoy) as made:
+        with observed(made.port) as (made.port, seen):
+            for visit in range(4):
+                began = time.monotonic()
+                link = await made.bare(wears)
+                assert time.monotonic() - began < 0.9, "N2 did not wait for its timer"
+                link.close("enough")
+                hello, answer = seen[visit].hello, ServerHello.parse(seen[visit].first[DOWN][5:])
+                assert hello is not None
+                assert (hello.extension(codes.PRE_SHARED_KEY) is not None) == answer.resumed == bool(visit)
+        assert len(wears.tickets) == 2
+
+
+async def test_a_decoy_that_does_not_know_its_ticket_any_more(decoy: int) -> None:
+    """The ticket is refused, the handshake is full, and the peer is proven all the same."""
+    wears = disguise()
+    async with peer(decoy) as made:
+        stale = SessionTicket(300, 0, os.urandom(208), os.urandom(48), 0x1302)
+        visited = (made.keys.peer_id, made.keys.server_name)
+        wears.tickets.keep(visited, [stale], network("127.0.0.1", await router()), time.time())
+        link = await made.bare(wears)
+        assert not link.closed
+        assert len(wears.tickets) == 2, "it was used up, and two came anew"
+        link.close("enough")
 
 
 @pytest.mark.parametrize(("quiet_after", "at_least"), [(QUIET, 0.0), (QUIET + 500, 0.9)])
@@ -186,6 +222,19 @@ async def test_a_wrong_descriptor_is_an_error_of_its_kind(
             await made.connect(**changes)
         assert not made.owner.reasons
         await until(lambda: all(gone(each.client) for each in made.made))
+
+
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+async def test_to_the_decoy_itself_it_is_a_browser(decoy: int, browser: str) -> None:
+    """Preface, request, SETTINGS ACK, in the sizes that the browser sends, and the decoy understands each."""
+    wears = Disguise(template(browser), APPEARANCES[browser], [authority().certificate])
+    async with peer(decoy) as made:
+        with observed(made.port) as (made.port, seen):
+            with pytest.raises(UnprovenPeerError) as raised:
+                await made.bare(wears, cover_secret=bytes(32))
+            assert raised.value.date is not None and abs(raised.value.date - time.time()) < 3
+            await until(lambda: len(seen[0].sizes(UP)) == 6)
+            assert seen[0].sizes(UP)[3:] == [87, APPEARANCES[browser].request_body, 26]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "a..b", "x" * 70, "name.invalid"])

@@ -12,7 +12,7 @@ from qnet.roles.peer_book import PeerBook
 from qnet.roles.preferences import LinkError, Preferences
 from qnet.roles.tunnel import Tunnel
 from qnet.settings import Folders, Settings, SettingsError, read_settings
-from qnet.wire.messages import ChangeSettings, ExamineNetwork, ExitCountry, JoinNetwork
+from qnet.wire.messages import ChangeSettings, ExamineNetwork, ExitCountry, ExitTerms, JoinNetwork
 from qnet.wire.network_file import Operator
 from qnet.wire.scratch import Scratch
 from tests.support.directories import Peer
@@ -102,6 +102,34 @@ async def test_joining_takes_the_fingerprint_that_was_shown(desk: Desk, tmp_path
         await desk.preferences.join(JoinNetwork(id=5, **consent))
     info = await desk.preferences.join(JoinNetwork(id=6, replace=True, **consent))
     assert info.network is not None and info.network.name == "forest"
+
+
+async def test_an_invitation_is_the_link_that_others_join_by(desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(NetworkError):
+        await desk.preferences.invite()
+    link = link_of(tmp_path / "one")
+    shown = await desk.preferences.examine(ExamineNetwork(id=1, link=link))
+    await desk.preferences.join(JoinNetwork(id=2, link=link, fingerprint=shown.network.fingerprint))
+    invitation = await desk.preferences.invite()
+    assert invitation.link == link
+    assert len(invitation.qr) == len(invitation.qr[0]) >= 21 and set("".join(invitation.qr)) == {"0", "1"}
+
+
+async def test_an_invitation_too_long_for_a_code_has_none(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    operators = [Operator(Peer().descriptor(time.time())) for _ in range(12)]
+    link = Networks(folder).init("many", operators, time.time()).link
+    shown = await desk.preferences.examine(ExamineNetwork(id=1, link=link))
+    await desk.preferences.join(JoinNetwork(id=2, link=link, fingerprint=shown.network.fingerprint))
+    assert (await desk.preferences.invite()).qr == []
+
+
+async def test_only_an_exit_has_terms(desk: Desk) -> None:
+    assert (await desk.preferences.info()).terms is None
+    desk.preferences._settings = Settings(mode="exit", exit_allowed_ports=(443,), exit_monthly_gigabytes=7)
+    terms = (await desk.preferences.info()).terms
+    assert terms == ExitTerms(ports=[443], only=False, connections=1000, per_client=20, gigabytes=7)
 
 
 @pytest.mark.parametrize("text", ["", "/etc/passwd", "network.qnet-network", "qnet:" + "A" * 200_000])

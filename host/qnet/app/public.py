@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from qnet.app.directory import Api, listen_for_api, serve_api
 from qnet.app.membership import Public
 from qnet.app.modes import Capabilities, ModeError
+from qnet.app.profile import load_profile
 from qnet.keys import load_or_create
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.client_link import Disguise
@@ -68,7 +69,7 @@ async def serve_public(
     door = DirectoryDoor(api) if can.runs_directory else None
     relay = Relay(policy, disguise, settings.reservations)
     services = Services(exit, relay, door)
-    server = await serve_peer(place, keys, disguise, scratch, services)
+    server = await serve_peer(place, keys, disguise, load_profile(), scratch, services)
     issue = partial(describe, keys, present(settings, can, decoy_name))
     lifetime = OPERATOR_SECONDS if can.runs_directory else DESCRIPTOR_SECONDS
     try:

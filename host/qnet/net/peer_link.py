@@ -117,6 +117,8 @@ class PeerConnection:
     def _establish(self, event: Established) -> None:
         assert self.client.transport is not None  # noqa: S101
         session = LinkSession(event.keys, initiator=False, scratch=self._scratch, now=self._loop.time())
+        if event.script is not None:
+            session.shape(event.script.rest_down(self._loop.time()))
         session.settings()
         link = self._link = Link(session, self.client.transport, self._scratch, self)
         link.on_bad_record = self._back_to_decoy
@@ -126,6 +128,7 @@ class PeerConnection:
         if event.trailing and not link.closed:
             link.receive(event.trailing)
         link.flush()
+        link.pump()
 
     def _back_to_decoy(self, rest: bytes) -> None:
         """The tunnel is over; the decoy answers what it could not read."""

@@ -29,6 +29,7 @@ from qnet.wire.messages import (
     Disconnect,
     EditRules,
     ExamineNetwork,
+    GetInvitation,
     GetPac,
     GetRules,
     GetSettings,
@@ -155,6 +156,8 @@ class Control:
                 return Answer(id=number, ok=True, proposal=await self._preferences.examine(request))
             case JoinNetwork(id=number):
                 return Answer(id=number, ok=True, settings=await self._preferences.join(request))
+            case GetInvitation(id=number):
+                return Answer(id=number, ok=True, invitation=await self._preferences.invite())
             case GetSubscriptions(id=number):
                 return Answer(id=number, ok=True, subscriptions=self._lists.view())
             case Subscribe(id=number):

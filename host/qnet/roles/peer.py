@@ -14,6 +14,7 @@ from qnet.wire.cover.peer import PeerConfig
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.descriptor import Descriptor, peer_id, sign
 from qnet.wire.scratch import Scratch
+from qnet.wire.shaping import Profile
 
 DESCRIPTOR_SECONDS = 7 * 86400
 """How long a descriptor handed out by hand lives."""
@@ -71,7 +72,7 @@ class PeerPlace:
 
 
 async def serve_peer(
-    place: PeerPlace, keys: NodeKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner
+    place: PeerPlace, keys: NodeKeys, disguise: Disguise, profile: Profile, scratch: Scratch, owner: LinkOwner
 ) -> asyncio.Server:
     """Measure the decoy, then listen; raises ``DecoyError`` or ``ListenError``."""
     calibration = await calibrate(place.decoy_address, place.decoy_name, disguise)
@@ -83,6 +84,8 @@ async def serve_peer(
         cover_secret=keys.cover_secret,
         server_name=place.decoy_name,
         quiet_after=calibration.quiet_after,
+        quiet_after_resumed=calibration.quiet_after_resumed,
+        profile=profile,
     )
     replay = ReplayCache(time.time())
 

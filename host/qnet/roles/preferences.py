@@ -17,6 +17,8 @@ from qnet.wire.messages import (
     ChangeSettings,
     ExamineNetwork,
     ExitCountry,
+    ExitTerms,
+    InvitationInfo,
     JoinNetwork,
     NetworkInfo,
     ProposalInfo,
@@ -70,6 +72,10 @@ class Preferences:
         await anyio.to_thread.run_sync(self._join, request)
         return await self.info()
 
+    async def invite(self) -> InvitationInfo:
+        """The link to the network joined; raises ``NetworkError`` where there is none."""
+        return await anyio.to_thread.run_sync(self._invite)
+
     def _info(self) -> SettingsInfo:
         now = time.time()
         peers = self._discovery.peers(now)
@@ -81,7 +87,19 @@ class Preferences:
             peers=len(peers),
             countries=[ExitCountry(country=country, exits=count) for country, count in sorted(exits.items())],
             network=None if network is None else _network_info(network),
+            terms=_terms(self._settings) if self._settings.mode in ("exit", "super") else None,
         )
+
+    def _invite(self) -> InvitationInfo:
+        # Imported here: few ever invite.
+        import segno
+
+        link = self._networks.invite(time.time())
+        try:
+            code = segno.make_qr(link, error="l")
+        except segno.DataOverflowError:
+            return InvitationInfo(link=link, qr=[])
+        return InvitationInfo(link=link, qr=["".join("1" if dark else "0" for dark in row) for row in code.matrix])
 
     def _save(self, changes: dict[str, Any]) -> None:
         save_settings(self._folders, msgspec.structs.replace(read_settings(self._folders.settings), **changes))
@@ -91,6 +109,16 @@ class Preferences:
         if found.fingerprint != request.fingerprint:
             raise LinkError("this is another network than the one that was shown", "look at the link again")
         self._networks.accept(found, time.time(), replace=request.replace)
+
+
+def _terms(settings: Settings) -> ExitTerms:
+    return ExitTerms(
+        ports=list(settings.exit_allowed_ports),
+        only=settings.exit_only,
+        connections=settings.exit_max_connections,
+        per_client=settings.exit_connects_per_client,
+        gigabytes=settings.exit_monthly_gigabytes,
+    )
 
 
 def _check(link: str) -> None:

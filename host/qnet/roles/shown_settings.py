@@ -15,6 +15,7 @@ SHOWN = (
     "status_port",
     "hops",
     "browser_template",
+    "shaping",
     "exit_only",
     "exit_max_connections",
     "exit_connects_per_client",

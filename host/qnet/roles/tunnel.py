@@ -101,6 +101,7 @@ class Tunnel:
         self._changed = changed
         self._rng = rng or random.SystemRandom()
         self._usual = Wish(hops)
+        self._clock = disguise.clock
         self._circuits = Circuits(disguise, scratch, self._on_loss)
         self._guard_file = guards
         self._guards = Guards()
@@ -186,7 +187,7 @@ class Tunnel:
     def offers(self, country: str, hops: int) -> bool:
         """Whether the known peers make a route of ``hops`` (0: the usual number) to ``country`` (empty: any)."""
         wish = Wish(hops or self._usual.hops, country)
-        peers = usable(self._known, wish.hops, time.time())
+        peers = usable(self._known, wish.hops, self._clock.now())
         return wish.hops <= MAX_HOPS and next(self._paths(peers, wish), None) is not None
 
     async def _demand(self) -> Route:
@@ -329,10 +330,10 @@ class Tunnel:
 
     async def _learn(self) -> None:
         """Ask anew which peers there are."""
-        peers = await asyncio.to_thread(self._peers, time.time())
+        peers = await asyncio.to_thread(self._peers, self._clock.now())
         self._known = [each if isinstance(each, Eligible) else joined(each) for each in peers]
         self._learnt_at = asyncio.get_running_loop().time()
-        self._peer_count = len(usable(self._known, self._usual.hops, time.time()))
+        self._peer_count = len(usable(self._known, self._usual.hops, self._clock.now()))
 
     def _paths(self, peers: list[Eligible], wish: Wish) -> Iterator[list[Descriptor]]:
         allowed = self._guards.allowed({each.descriptor.peer_id for each in peers}, time.time())
@@ -349,7 +350,7 @@ class Tunnel:
     async def _attempt(self, wish: Wish, beside: Route | None = None) -> Route | None:
         """Try several paths, as long as somebody needs a tunnel; ``beside``: a route to share only the guard with."""
         await self._learn()
-        peers = usable(self._known, wish.hops, time.time())
+        peers = usable(self._known, wish.hops, self._clock.now())
         tried: set[tuple[bytes, ...]] = set()
         used = {peer.peer_id for peer in beside.path[1:]} if beside else set()
         while len(tried) < MAX_PATHS and self._wanted():

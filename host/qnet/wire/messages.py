@@ -23,6 +23,7 @@ fingerprint comes back with the person's consent.
 2. → ``{"cmd": "change-settings", "id": 10, "hops": 3}``; ← as above
 3. → ``{"cmd": "examine-network", "id": 11, "link": "qnet:…"}``; ← ``{"ok": true, "id": 11, "proposal": {…}}``
 4. → ``{"cmd": "join-network", "id": 12, "link": "qnet:…", "fingerprint": "…"}``; ← as 1
+5. → ``{"cmd": "invite", "id": 13}``; ← ``{"ok": true, "id": 13, "invitation": {"link": "qnet:…", "qr": […]}}``
 
 Lists that others keep come after the person's own rules, each as a section of its own; no message about them can change
 those: ``subscriptions`` tells them, ``subscribe``, ``unsubscribe`` and ``refresh`` change them and tell them.
@@ -218,6 +219,10 @@ class JoinNetwork(Request, tag="join-network", frozen=True):
     replace: bool = False
 
 
+class GetInvitation(Request, tag="invite", frozen=True):
+    """Asks for the link with which others join the present network."""
+
+
 class GetSubscriptions(Request, tag="subscriptions", frozen=True):
     """Asks for the lists subscribed to, and how they are."""
 
@@ -259,6 +264,7 @@ AnyRequest: TypeAlias = (
     | ChangeSettings
     | ExamineNetwork
     | JoinNetwork
+    | GetInvitation
     | GetSubscriptions
     | Subscribe
     | Unsubscribe
@@ -357,10 +363,25 @@ class NetworkInfo(msgspec.Struct, kw_only=True, frozen=True):
     operators: int
 
 
+class ExitTerms(msgspec.Struct, kw_only=True, frozen=True):
+    """What this node connects to for others: ``ports``, or with ``only`` what its operator listed alone.
+
+    ``connections``: at once, for all; ``per_client``: connecting at once for one of them; ``gigabytes``: a month, 0
+    any number.
+    """
+
+    ports: list[int]
+    only: bool
+    connections: int
+    per_client: int
+    gigabytes: int
+
+
 class SettingsInfo(msgspec.Struct, kw_only=True, frozen=True):
     """What is in force: ``hops`` and ``exit_country`` (empty: any) of the usual route.
 
     ``peers``: known, of every kind. ``countries``: where known exits say that they stand. ``network``: the one joined.
+    ``terms``: of a node that is an exit.
     """
 
     hops: int
@@ -368,6 +389,14 @@ class SettingsInfo(msgspec.Struct, kw_only=True, frozen=True):
     peers: int
     countries: list[ExitCountry]
     network: NetworkInfo | None = None
+    terms: ExitTerms | None = None
+
+
+class InvitationInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """The link to the present network, and as a QR code: a text of ``1`` (dark) and ``0`` a row, none if too large."""
+
+    link: str
+    qr: list[str]
 
 
 class ProposalInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -412,6 +441,7 @@ class Answer(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     imported: ImportReport | None = None
     settings: SettingsInfo | None = None
     proposal: ProposalInfo | None = None
+    invitation: InvitationInfo | None = None
     subscriptions: list[Subscription] | None = None
     error: ErrorInfo | None = None
 
