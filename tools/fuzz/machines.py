@@ -32,7 +32,7 @@ NOISE = X25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 COVER = X25519PrivateKey.from_private_bytes(bytes(range(2, 34)))
 SECRET = bytes(range(3, 35))
 KNOWN = PeerKeys(bytes(32), NOISE.public_key().public_bytes_raw(), COVER.public_key().public_bytes_raw(), SECRET, NAME)
-CONFIG = PeerConfig(KNOWN.peer_id, NOISE.private_bytes_raw(), KNOWN.noise, (COVER,), SECRET, NAME, 600)
+CONFIG = PeerConfig(KNOWN.peer_id, NOISE.private_bytes_raw(), KNOWN.noise, (COVER,), SECRET, NAME, 600, 300)
 
 HELD_LIMIT = 1 << 16
 """Most bytes that the front door may keep of what it was given: a record of the client, or a hello."""

@@ -18,9 +18,11 @@ from qnet.browser.rules import importing, regex, rule, ruleset, store, subscribe
 from qnet.mesh import gossip, near
 from qnet.roles.directory_client import read_listing
 from qnet.wire import cbor, descriptor, destination, endorsement, frames, heartbeat, messages, network_file, reservation
+from qnet.wire.cover.answer import Answer
 from qnet.wire.errors import QNetError
 from qnet.wire.framing import FrameReader, encode_frame
 from qnet.wire.proxy import ProxyHandshake
+from qnet.wire.shaping import Joiner, Profile
 from qnet.wire.signed import Kind
 from qnet.wire.steps import Done, Receive
 from qnet.wire.tls import answers, certificate, codes
@@ -213,6 +215,29 @@ def proxy(data: bytes) -> None:
             if isinstance(step, Done):
                 return
             step = core.step(b"")
+
+
+def decoy_answer(data: bytes) -> None:
+    """HTTP/2 of a decoy that may be anybody."""
+    core = Answer(65536)
+    for piece in pieces(data):
+        if core.done:
+            return
+        core.receive(piece)
+
+
+def profile(data: bytes) -> None:
+    found = Profile.parse(data)
+    found.script(bytes(10))
+
+
+def joined(data: bytes) -> None:
+    """Fragments of the other side's PIECE frames."""
+    joiner, back = Joiner(), b""
+    for piece in pieces(data):
+        for plain in joiner.receive(memoryview(piece)):
+            back += vector(2, plain)
+    assert data[1:].startswith(back)
 
 
 def host(data: bytes) -> None:

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import brotli
 import zstandard
+from hpack import Encoder
 
 from qnet.mesh import near
 from qnet.wire import cbor, descriptor, endorsement, heartbeat, network_file, reservation
+from qnet.wire.cover.answer import Frame, frame
 from qnet.wire.framing import encode_frame
 from qnet.wire.messages import GetStatus, Hello, encode
 from qnet.wire.tls import codes
@@ -80,6 +82,17 @@ def _door() -> list[bytes]:
     return [*found, say(0, b"GET / HTTP/1.1\r\n\r\n") + say(1, b"HTTP/1.1 400\r\n") + say(3) + say(2)]
 
 
+def _answers() -> list[bytes]:
+    headers = Encoder().encode([(b":status", b"200"), (b"date", b"Fri, 27 Nov 2026 14:00:00 GMT")])
+    begin = frame(Frame.SETTINGS, 0, 0, b"") + frame(Frame.PING, 0, 0, bytes(8))
+    return [_CUT + begin + frame(Frame.HEADERS, 4, 1, headers) + frame(Frame.DATA, 1, 1, b"hello")]
+
+
+def _profiles() -> list[bytes]:
+    rows = [[500, 0, 10], [100, 1, 20]]
+    return [cbor.encode({0: 1, 1: [[463, [300, 1200], 1, 50]], 2: [[rows, rows]]})]
+
+
 _REQUESTS = (encode(Hello(id=1, version=1)), encode(GetStatus(id=2)))
 _LIST = b"[AutoProxy 0.2.9]\n! note\n||example.org\n@@||www.example.org\n|https://x.test/path\n/^a.*b$/\n*.cdn.test\n"
 _HOSTS = b"# ads\n0.0.0.0 ads.example.org\n127.0.0.1 x.test y.test\nplain.example\n"
@@ -111,6 +124,9 @@ TARGETS: dict[str, Target] = {
         machines.tickets, lambda: [b"\xff" + parsers.ticket_message() * 2, b"\xff\x18\0\0\1\1"], 1024
     ),
     "cover client": Target(machines.cover_client, lambda: [_CUT + machines.server_hello_record()]),
+    "decoy answer": Target(parsers.decoy_answer, _answers, 2048),
+    "shaping profile": Target(parsers.profile, _profiles, 2048),
+    "shaping pieces": Target(parsers.joined, lambda: [_CUT + vector(2, bytes(20)) + vector(2, bytes(300))], 2048),
     "front door": Target(machines.front_door, _door, 8192),
     "link bytes": Target(machines.link_bytes, lambda: [_CUT + b"\x17\3\3\0\x28" + bytes(40)], 2048),
     "link frames": Target(machines.link_frames, machines.good_frames, 2048),
