@@ -12,7 +12,12 @@ from tools.extension import ROOT
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 PARTS = ("connection", "network", "rules", "lists", "settings", "mode", "log", "failures", "diagnostics", "about")
-PAGES = ("popup/popup.html", "welcome/welcome.html", "portal/portal.html", *(f"options/options.html#{part}" for part in PARTS))
+PAGES = (
+    "popup/popup.html",
+    "welcome/welcome.html",
+    "portal/portal.html",
+    *(f"options/options.html#{part}" for part in PARTS),
+)
 RUN = """async () => {
   // Nothing may move meanwhile: a colour on its way is no colour.
   const { violations } = await axe.run(document, { resultTypes: ["violations"] });
