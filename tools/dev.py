@@ -91,6 +91,7 @@ VERBS = {
         [Stage("evidence", ["python", "-m", "tools.evidence"], False)],
         EVIDENCE_PROGRAMS,
     ),
+    "fuzz": Verb("the fuzzer", [Stage("fuzz", ["python", "-m", "tools.fuzz"], False)]),
     "screens": Verb("take screenshots", [Stage("screens", ["python", "-m", "e2e.screens"], False)], DEMO_PROGRAMS),
     "package": Verb(
         "what the stores get", [Stage("package", ["python", "tools/package/package.py"], False)], ("node", "npm")

@@ -225,7 +225,7 @@ class Probe:
         data = b""
         while True:
             match core.step(data):
-                case steps.Send(out):
+                case steps.Send(out, _):
                     self._write(out)
                     data = b""
                 case Receive():

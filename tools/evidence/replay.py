@@ -34,7 +34,8 @@ def marked(front: Front, place: Setting, recorded: Recorded) -> bool:
     draft, keys = recorded
     core = TlsClient(draft, ChainVerifier(place.anchors, time.time()), os.urandom, keys.mark)
     with Talk(front.public) as talk, suppress(RemoteError, EndedError, OSError):
-        return talk.run(core).result.proven
+        done = talk.run(core)
+        return done is not None and done.result.proven
     return False
 
 

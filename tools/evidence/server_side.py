@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from qnet.app.profile import load_profile
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.client import CoverClient
 from qnet.wire.cover.opening import Guise
@@ -34,7 +35,7 @@ def rows(place: Setting, say: Say, *, short: bool) -> Iterator[Row]:
     for name in ("nginx",) if short else STACKS:
         say(f"{number} handshakes with {name} and its peer")
         front = place.front(name)
-        direct = [_direct(front.decoy, place, BROWSERS[at % 2]) for at in range(number)]
+        direct = [_direct(front.decoy, place, at) for at in range(2 * number)]
         through = [_with_key(front, place, BROWSERS[at % 2]) for at in range(number)]
         known = {hello for hello, _, _ in direct}
         yield count(f"{name}: ServerHellos unlike the decoy's", sum(x not in known for x, _, _ in through), number)
@@ -55,12 +56,20 @@ Seen = tuple[str, tuple[tuple[int, int], ...], list[int]]
 """The ServerHello without what is random, the flight's records, and the lengths of the records after the handshake."""
 
 
-def _direct(port: int, place: Setting, browser: str) -> Seen:
+def _direct(port: int, place: Setting, at: int) -> Seen:
+    """Both browsers in turn, with Finished and preface in one write and in two: decoys answer these differently."""
+    browser = BROWSERS[at % 2]
     core = TlsClient(stranger(browser), ChainVerifier(place.anchors, time.time()), os.urandom)
     with Talk(port) as talk:
-        session = talk.run(core).result
-        flight = len(talk.down)
-        talk.send(session.flight + session.seal(23, APPEARANCES[browser].preface()))
+        done = talk.run(core)
+        assert done is not None
+        session, flight = done.result, len(talk.down)
+        preface = session.seal(23, APPEARANCES[browser].preface())
+        if at % 4 < 2:
+            talk.send(session.flight + preface)
+        else:
+            talk.send(session.flight)
+            talk.send(preface)
         talk.gather()
         return _seen(bytes(talk.down), flight)
 
@@ -68,7 +77,7 @@ def _direct(port: int, place: Setting, browser: str) -> Seen:
 def _with_key(front: Front, place: Setting, browser: str) -> Seen:
     """A whole tunnel, as an observer sees it."""
     verifier = ChainVerifier(place.anchors, time.time())
-    guise = Guise(template(browser), APPEARANCES[browser], verifier)
+    guise = Guise(template(browser), APPEARANCES[browser], verifier, profile=load_profile())
     with Talk(front.public) as talk:
         talk.run(CoverClient(front.known, guise, os.urandom, time.time(), settings_frame()))
         down = bytes(talk.down)

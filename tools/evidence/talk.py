@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Callable
 from typing import TypeVar
 
 from qnet.wire.steps import Done, Handshake, Receive, Send
@@ -54,18 +55,20 @@ class Talk:
         except (EndedError, OSError):
             return
 
-    def run(self, core: Handshake[T]) -> Done[T]:
-        """Drive ``core`` to its end; raises what it raises."""
+    def run(self, core: Handshake[T], enough: Callable[[bytes], bool] = lambda up: False) -> Done[T] | None:
+        """Drive ``core`` to its end, or until what was written is ``enough``: then None. Raises what it raises."""
         data = b""
-        while True:
+        while not enough(bytes(self.up)):
             match core.step(data):
-                case Send(out):
+                case Send(out, pause):
+                    time.sleep(pause)
                     self.send(out)
                     data = b""
                 case Receive():
                     data = self.receive()
                 case Done() as done:
                     return done
+        return None
 
 
 def records(data: bytes) -> list[tuple[int, int]]:

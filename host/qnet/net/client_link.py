@@ -175,8 +175,9 @@ async def _attempt(
 def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratch, owner: LinkOwner) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
-    if done.result.script is not None:
-        session.shape(done.result.script.rest_up(now))
+    script = done.result.script
+    if script is not None:
+        session.shape(script.rest_up(now), script.profile)
     link = Link(session, transport, scratch, owner)
 
     def refuse(rest: bytes) -> None:
