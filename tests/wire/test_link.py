@@ -11,6 +11,7 @@ from qnet.wire import frames, link
 from qnet.wire.events import (
     BadRecord,
     Broken,
+    Goodbye,
     StreamData,
     StreamFin,
     StreamOpen,
@@ -216,6 +217,18 @@ def test_rekeying_is_invisible(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("size", [0, 1, 25, 26, 100])
+@pytest.mark.parametrize("size", [26, 34, 200])
+def test_goodbye_has_the_size_that_it_is_to_have(pair: Pair, size: int) -> None:
+    """Whatever precedes it has been heard."""
+    stream = pair.open()
+    pair.peer.fin(CIRCUIT, stream)
+    pair.to_client()
+    pair.peer.goodbye(size)
+    record = bytes(pair.peer.flush(0))
+    assert len(record) == 5 + size
+    assert pair.give(pair.client, record + os.urandom(30))[0] == Goodbye()
+
+
 def test_tampering_gives_the_rest_back(pair: Pair, size: int) -> None:
     stream = pair.open()
     good = payload(pair.client, stream, b"good bytes")

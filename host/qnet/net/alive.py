@@ -1,9 +1,9 @@
 """Keeping connections alive, and finding out that one is dead.
 
 Nothing may have been heard for a while because nothing was said, or because the way is gone. Whoever waits for
-something asks after four seconds; who only idles asks every half minute or so, at random within it and well inside the
-time after which a web server gives an idle connection up. What is not answered within eight seconds is dead: in use it
-is found out within fifteen.
+something asks after four seconds; who only holds something open asks every half minute or so, at random within it and
+well inside the time after which a web server gives an idle connection up. What is not answered within eight seconds is
+dead: in use it is found out within fifteen. A way that nobody uses is left alone: a browser says nothing there either.
 """
 
 import asyncio
@@ -31,17 +31,32 @@ def tune(transport: asyncio.Transport) -> None:
 
 
 class Alive:
-    """Watches one way. ``ask`` sends something that is answered; ``dead`` is called once, when it was not."""
+    """Watches one way. ``ask`` sends something that is answered; ``dead`` is called once, when it was not.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ask: Callable[[], None], dead: Callable[[], None]) -> None:
+    ``used``: whether something is open on it.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        ask: Callable[[], None],
+        dead: Callable[[], None],
+        used: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._loop = loop
         self._ask = ask
         self._dead = dead
+        self._used = used
         self._heard_at = self._said_at = loop.time()
         self._asked_at: float | None = None
         self._pause = IDLE_SECONDS
         self._rest()
         self._timer = loop.call_later(_LOOK_SECONDS, self._look)
+
+    @property
+    def last(self) -> float:
+        """When something came or went."""
+        return max(self._heard_at, self._said_at)
 
     def heard(self) -> None:
         """Something came."""
@@ -66,7 +81,9 @@ class Alive:
             if now - self._asked_at >= ANSWER_SECONDS:
                 self._dead()
                 return
-        elif silence >= self._pause or (silence >= WAITING_SECONDS and self._said_at > self._heard_at):
+        elif (silence >= self._pause and self._used()) or (
+            silence >= WAITING_SECONDS and self._said_at > self._heard_at
+        ):
             self._asked_at = now
             self._rest()
             self._ask()

@@ -165,20 +165,27 @@ async def _attempt(
             if transport.is_closing():
                 raise ConnectionEndedError
             disguise.keep(done.result.tickets, peer, network_of(transport, gateway))
-            return _link(transport, done, scratch, owner)
+            return _link(transport, done, scratch, owner, disguise.look.parting)
     except OSError as error:
         raise UnreachablePeerError(type(error).__name__) from None
     except ValueError as error:
         raise UnusablePeerError(type(error).__name__) from None
 
 
-def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratch, owner: LinkOwner) -> Link:
+def _link(
+    transport: asyncio.Transport,
+    done: Done[CoverResult],
+    scratch: Scratch,
+    owner: LinkOwner,
+    parting: Sequence[int],
+) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
     script = done.result.script
     if script is not None:
         session.shape(script.rest_up(now), script.profile)
     link = Link(session, transport, scratch, owner)
+    link.parting = parting
 
     def refuse(rest: bytes) -> None:
         """As the browser that this link looks like answers a record that does not open."""

@@ -23,6 +23,7 @@ from qnet.wire.events import (
     Event,
     Extend,
     Extended,
+    Goodbye,
     StreamData,
     StreamFin,
     StreamOpen,
@@ -158,6 +159,8 @@ class LinkSession(Reservable):
                 self._visit_frame(bytes(body), now)
             case Frame.RESERVE | Frame.RESERVED | Frame.TAKEN | Frame.READY:
                 self._reservation_frame(kind, circuit, body)
+            case Frame.GOODBYE:
+                self._events.append(Goodbye())
             case _:
                 raise FrameError(f"frame type {kind}")
 
@@ -246,6 +249,10 @@ class LinkSession(Reservable):
     def ping(self) -> None:
         """Have the other side say something."""
         self._pending += self._ping_of(0)
+
+    def goodbye(self, body_size: int) -> None:
+        """End in order, with a record of ``body_size`` bytes if nothing else waits."""
+        self._pending += frames.frame(Frame.GOODBYE, 0, bytes(max(body_size - frames.LEAST_GOODBYE, 0)))
 
     def _ping_of(self, circuit: int) -> bytes:
         self._ping_number += 1
