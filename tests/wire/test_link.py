@@ -216,7 +216,6 @@ def test_rekeying_is_invisible(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> N
     assert pair.client._sealer._key == pair.peer._opener._key
 
 
-@pytest.mark.parametrize("size", [0, 1, 25, 26, 100])
 @pytest.mark.parametrize("size", [26, 34, 200])
 def test_goodbye_has_the_size_that_it_is_to_have(pair: Pair, size: int) -> None:
     """Whatever precedes it has been heard."""
@@ -229,6 +228,7 @@ def test_goodbye_has_the_size_that_it_is_to_have(pair: Pair, size: int) -> None:
     assert pair.give(pair.client, record + os.urandom(30))[0] == Goodbye()
 
 
+@pytest.mark.parametrize("size", [0, 1, 25, 26, 100])
 def test_tampering_gives_the_rest_back(pair: Pair, size: int) -> None:
     stream = pair.open()
     good = payload(pair.client, stream, b"good bytes")
