@@ -85,7 +85,7 @@ async def idle_end(address: tuple[str, int], server_name: str, disguise: Disguis
             transport.set_protocol(watcher)
             transport.resume_reading()
             transport.write(session.flight + session.seal(_APPLICATION_DATA, look.preface()))
-            transport.write(session.seal(_APPLICATION_DATA, request(server_name), look.request_body))
+            transport.write(session.seal(_APPLICATION_DATA, request(server_name), look.request_body(server_name)))
             try:
                 async with asyncio.timeout(IDLE_LIMIT):
                     await watcher.ended
