@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from qnet.net.decoy import Parting
+from qnet.roles import tunnel as tunnel_module
 from qnet.roles.tunnel import NoTunnelError
+from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.messages import State
 from tests.roles.test_tunnel import Run, echo, running, works
 from tests.support.cover_pair import NAME, authority
 from tests.support.links import site, until
-from tests.support.peers import peer
+from tests.support.peers import gone, peer
 from tests.support.tls_servers import nginx
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +49,18 @@ async def test_it_rests_connected_and_nothing_is_dialled(decoy: int) -> None:
         assert (view.attempts, view.last_error) == (0, None)
         assert len(made.made) == 1
         assert run.tunnel._failures == {}
+
+
+async def test_a_browser_that_lets_go_by_itself(decoy: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Firefox does where the decoy keeps idle connections for longer."""
+    monkeypatch.setattr(tunnel_module, "IDLE_SECONDS", 0.6)
+    firefox = replace(APPEARANCES["firefox"], patience=0.8)
+    async with peer(decoy) as made, running(made.descriptor()) as run:
+        run.tunnel._circuits._disguise.look = firefox
+        run.tunnel.lease("browser")
+        await rested(run)
+        await until(lambda: gone(made.made[0].client))
+        assert len(made.made) == 1
 
 
 async def test_the_next_stream_wakes_it(decoy: int) -> None:

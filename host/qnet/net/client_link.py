@@ -165,7 +165,7 @@ async def _attempt(
             if transport.is_closing():
                 raise ConnectionEndedError
             disguise.keep(done.result.tickets, peer, network_of(transport, gateway))
-            return _link(transport, done, scratch, owner, disguise.look.parting)
+            return _link(transport, done, scratch, owner, disguise.look)
     except OSError as error:
         raise UnreachablePeerError(type(error).__name__) from None
     except ValueError as error:
@@ -177,7 +177,7 @@ def _link(
     done: Done[CoverResult],
     scratch: Scratch,
     owner: LinkOwner,
-    parting: Sequence[int],
+    look: Appearance,
 ) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
@@ -185,7 +185,7 @@ def _link(
     if script is not None:
         session.shape(script.rest_up(now), script.profile)
     link = Link(session, transport, scratch, owner)
-    link.parting = parting
+    link.parting, link.patience = look.parting, look.patience
 
     def refuse(rest: bytes) -> None:
         """As the browser that this link looks like answers a record that does not open."""

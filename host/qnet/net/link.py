@@ -10,6 +10,7 @@ Towards the link, its full write buffer pauses the reading of every stream's soc
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Protocol
 
 from qnet.net import endings
@@ -74,6 +75,8 @@ class Link(asyncio.BufferedProtocol):
         """Whether it ended in order, because nobody used it."""
         self.parting: Sequence[int] = ()
         """Record bodies, in bytes, with which this side ends a connection that is in order: as its browser does."""
+        self.patience = inf
+        """Seconds without a word after which this side lets a link go that nobody uses."""
         self.alive = Alive(self.loop, self.channel.ping, lambda: self._lose("no answer"), lambda: self.used)
 
     @property
@@ -111,6 +114,11 @@ class Link(asyncio.BufferedProtocol):
             self._channels.remove(channel)
             self._past_up += channel.bytes_up
             self._past_down += channel.bytes_down
+
+    def tidy(self, now: float) -> None:
+        """Let it go if it has been unused for longer than this side bears with."""
+        if not self.closed and not self.used and now - self.alive.last >= self.patience:
+            self.rest(self.parting)
 
     # --- from the network
 

@@ -332,6 +332,7 @@ class Tunnel:
     def _on_loss(self, route: Route) -> None:
         """A route ended by itself: both ends of the edge at which it broke are tried last for a while."""
         if route.circuit.rested or route.circuit.link.rested:
+            self._spare_at = asyncio.get_running_loop().time() + SPARE_SECONDS  # the others rest in a moment, too
             if route.wish == self._usual and not self._has_usual():
                 self._rested = route
             self._wake.set()

@@ -7,6 +7,7 @@ here they are those of en-US, and of Chromium itself.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from hpack import Encoder
 
@@ -27,13 +28,15 @@ class Appearance:
     request's record body, all bytes but the host's.
 
     ``parting``: bodies of the records with which it ends a connection that is in order, in bytes: Chromium says
-    nothing, Firefox GOAWAY and close_notify.
+    nothing, Firefox GOAWAY and close_notify. ``patience``: seconds after which it ends an idle connection by itself;
+    Chromium had not after 328.
     """
 
     settings: tuple[tuple[int, int], ...]
     window: int
     request_base: int
     parting: tuple[int, ...]
+    patience: float
 
     def preface(self) -> bytes:
         """The first application data."""
@@ -53,8 +56,8 @@ class Appearance:
 
 
 APPEARANCES = {
-    "chromium": Appearance(((1, 65536), (2, 0), (4, 6291456), (6, 262144)), 0x00EF0001, 447, ()),
-    "firefox": Appearance(((1, 65536), (2, 0), (4, 131072), (5, 16384)), 0x00BF0001, 305, (34, 19)),
+    "chromium": Appearance(((1, 65536), (2, 0), (4, 6291456), (6, 262144)), 0x00EF0001, 447, (), inf),
+    "firefox": Appearance(((1, 65536), (2, 0), (4, 131072), (5, 16384)), 0x00BF0001, 305, (34, 19), 172.0),
 }
 
 
