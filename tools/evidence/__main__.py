@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.evidence import first_flight, hellos, latency, probes, replay, report, server_side
+from tools.evidence import classifier, first_flight, hellos, latency, probes, replay, report, server_side
 from tools.evidence.row import Row
 from tools.evidence.setting import setting, versions
 
@@ -20,6 +20,7 @@ DETECTORS = {
     "replay": replay.rows,
     "first flight": first_flight.rows,
     "latency": latency.rows,
+    "classifier": classifier.rows,
 }
 """Name → what gives its rows, given a setting, where to say how far it is, and ``short``. In the table's order."""
 
