@@ -106,6 +106,19 @@ def build_with_tabs(out: Path, locale: str | None = None) -> Path:
     return out
 
 
+def build_seeing(browser: str, out: Path) -> Path:
+    """The extension as after a person let it see requests: no test can answer the browser's own question."""
+    build(browser, out)
+    path = out / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["optional_permissions"].remove("webRequest")
+    manifest["permissions"].append("webRequest")
+    manifest.pop("optional_host_permissions", None)
+    manifest["host_permissions"] = ["<all_urls>"]
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    return out
+
+
 def keep_extension(profile: Path, *, private_windows: bool = False) -> None:
     """Make the extension of the last launch one that a person loaded in chrome://extensions; the browser is closed.
 

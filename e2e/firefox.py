@@ -124,8 +124,9 @@ class Surface:
         self.evaluate(f"void (location.hash = {json.dumps(path)})")
 
     def click(self, part: str) -> None:
-        """Press it, as soon as it is visible."""
-        wait_until(lambda: self.evaluate(f"{_found(part)}?.checkVisibility() ?? false"), f"{part} is shown")
+        """Press it, as soon as it is visible and can be pressed."""
+        ready = f"({_found(part)}?.checkVisibility() && !{_found(part)}.disabled) ?? false"
+        wait_until(lambda: self.evaluate(ready), f"{part} is shown")
         self.evaluate(f"void {_found(part)}.click()")
 
     def fill(self, part: str, words: str) -> None:

@@ -36,7 +36,7 @@ SCENES = {
     "busy": "connected",
 }
 """The scripted host's scenes, and the state that each ends in. The last stays for the pages that need a helper."""
-POPUP, PAGE = (360, 600), (900, 700)
+POPUP, PAGE = (360, 420), (960, 700)
 PRESS_OFF = "void chrome.runtime.connect().postMessage({ press: 'off' })"
 OPEN_SITE = "chrome.tabs.create({ url: 'https://www.example.org/', active: false }).then(({ id }) => id)"
 

@@ -4,7 +4,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,23 +71,25 @@ def test_through_then_direct(lab: Lab) -> None:
     assert lab.inside.hits.count("/") == 1
 
 
-def test_the_helper_is_killed_while_connected(lab: Lab) -> None:
+def test_the_helper_is_killed_while_connected(lab: Lab, record_property: Callable[[str, object], None]) -> None:
+    """It is there again within five seconds, without a click; until then pages fail, and never go around."""
     popup = lab.browser.open_popup()
     popup.press()
     popup.wait_for("connected")
     assert lab.browser.open(URL).title() == "inside"
-    os.kill(lab.helper(), signal.SIGKILL)
-    popup.wait_for("blocked")
-    assert "helper" in popup.text().lower()
-    end = time.monotonic() + 2
-    while time.monotonic() < end:
-        with pytest.raises(Error, match="ERR_MANDATORY_PROXY_CONFIGURATION_FAILED"):
-            lab.browser.open(URL)
-    assert not lab.outside.hits
-    popup.press()
-    popup.wait_for("connected")
+    killed, began = lab.helper(), time.monotonic()
+    os.kill(killed, signal.SIGKILL)
+    popup.page.wait_for_selector("body:not([data-kind=connected])", timeout=5_000)
+    while popup.state() != "connected":
+        with suppress(Error):
+            assert lab.browser.open(URL).title() == "inside"
+    took = time.monotonic() - began
+    record_property("seconds to connected", round(took, 2))
+    print(f"connected again {took:.2f} s after the helper was killed")
+    assert lab.helper() != killed
     assert lab.browser.open(URL).title() == "inside"
     assert not lab.outside.hits
+    assert took < 5
 
 
 def test_the_worker_is_stopped_while_connected(lab: Lab) -> None:

@@ -25,8 +25,10 @@ export function showExits({ settings: known, error }) {
   element("chooser-error").hidden = !error;
   element("chooser-error").textContent = error ? errorText(error) : "";
   const at = document.activeElement?.closest?.("#chooser-list") ? document.activeElement.value : null;
+  const first = settings === null;
   if (known) settings = known;
   show();
+  if (first) element("chooser-list").querySelector(":checked")?.scrollIntoView({ block: "nearest" });
   if (at !== null) element("chooser-list").querySelector(`[value="${CSS.escape(at)}"]`)?.focus();
 }
 

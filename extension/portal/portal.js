@@ -7,6 +7,13 @@ import { counted, text, translatePage } from "../lib/words.js";
 const element = (id) => document.getElementById(id);
 translatePage();
 
+/** Known before the press, as the browser's question may not wait for anything. */
+let seeing = false;
+api.permissions.contains(NEEDED).then((found) => {
+  seeing = found;
+  element("open").disabled = false;
+});
+
 let background;
 function open() {
   background = api.runtime.connect({ name: "portal" });
@@ -31,8 +38,10 @@ async function show() {
 }
 
 element("open").addEventListener("click", async () => {
-  // The browser asks the person, and only inside a press. Without it QNet cannot see where the page leads.
-  const allowed = await api.permissions.request(NEEDED);
+  // The browser asks the person, and only inside a press: before anything else is waited for. Without it QNet cannot
+  // see where the page leads.
+  const allowed = seeing || (await api.permissions.request(NEEDED));
+  seeing = allowed;
   element("refused").hidden = allowed;
   if (allowed) background.postMessage({ press: "portal-open" });
 });

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from qnet.app.profile import load_profile
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.handshake import HandshakeProtocol
+from qnet.roles.visits import Visits
 from qnet.wire.steps import Done, Receive, Send
 from tests.support.links import Pair, allowing, echo, link_pair, site, until
 
@@ -23,8 +25,8 @@ def anyio_backend() -> str:
 def shape(pair: Pair, seed: bytes) -> None:
     script = load_profile().script(seed)
     now = asyncio.get_running_loop().time()
-    pair.client.session.shape(script.rest_up(now))
-    pair.peer.session.shape(script.rest_down(now))
+    pair.client.session.shape(script.rest_up(now), script.profile)
+    pair.peer.session.shape(script.rest_down(now), script.profile)
     pair.client.link.pump()
     pair.peer.link.pump()
 
@@ -63,6 +65,46 @@ async def test_a_link_that_ends_in_the_middle_leaves_no_timer() -> None:
         assert pair.client.link._timer is None
         await until(lambda: pair.peer.link.closed)
         assert pair.peer.link._timer is None
+
+
+async def test_an_idle_link_visits_further_pages_and_carries_what_is_said_meanwhile() -> None:
+    async with site(echo) as port, link_pair(ExitPolicy([], allowances=allowing(port))) as pair:
+        shape(pair, b"fourth")
+        await until(lambda: unshaped(pair))
+        up, down = pair.peer.session.opened_records, pair.client.session.opened_records
+        visits = Visits(1e9, random.Random(1))
+        for _ in range(3):
+            visits.look([pair.client.link], asyncio.get_running_loop().time())
+            await asyncio.sleep(0.002)
+        await until(lambda: pair.peer.session.opened_records > up and pair.client.session.opened_records > down)
+        (reader, writer), _ = await pair.application(port)
+        data = os.urandom(5000)
+        writer.write(data)
+        assert await asyncio.wait_for(reader.readexactly(len(data)), 20) == data
+        writer.close()
+        await until(lambda: unshaped(pair))
+        assert not pair.client.link.closed
+
+
+async def test_a_budget_is_kept_in_the_long_run() -> None:
+    spent = []
+
+    class Idle:
+        streams = 0
+
+        class channel:
+            class session:
+                can_visit = True
+
+        def visit(self, seed: bytes) -> int:
+            spent.append(300_000)
+            return 300_000
+
+    visits, link = Visits(10_000, random.Random(2)), Idle()
+    for second in range(0, 100_000, 5):
+        visits.look([link], second)  # type: ignore[list-item]
+    assert 0.8 < sum(spent) / (10_000 * 100_000) < 1.2
+    assert not any(Visits(0, random.Random(1)).look([link], second) for second in range(100))  # type: ignore[list-item]
 
 
 class Talk:

@@ -102,7 +102,7 @@ class HiddenPeer:
         fields = {
             "identity": node.identity.public_key().public_bytes_raw(),
             "noise": node.noise.public_key().public_bytes_raw(),
-            "cover": node.cover.public_key().public_bytes_raw(),
+            "cover": node.covers[0].public,
             "cover_secret": node.cover_secret,
             "addresses": (),
             "decoy": "",
@@ -121,9 +121,7 @@ async def hidden(
     public: Peer, *, exit_port: int = 1, relay: Relay | None = None, waiting: int = SPARES
 ) -> AsyncIterator[HiddenPeer]:
     """Ready when ``waiting`` connections wait at ``public``."""
-    keys = NodeKeys(
-        Ed25519PrivateKey.generate(), X25519PrivateKey.generate(), X25519PrivateKey.generate(), os.urandom(32)
-    )
+    keys = NodeKeys(Ed25519PrivateKey.generate(), X25519PrivateKey.generate(), os.urandom(32), ()).rotated(time.time())
     exit_role = Exit(ExitPolicy(frozenset(), allowing(exit_port)), 1000)
     services = Services(exit_role, relay)
 

@@ -25,7 +25,7 @@ from qnet.wire.shaping import BACKLOG, PATIENCE, Joiner, Profile, ProfileError, 
 from qnet.wire.tls.verify import ChainVerifier
 from tests.support.cover_pair import NOW, Trio, authority, template
 
-TINY = {0: 7, 1: [[463, [3000, 500], 1, 300]], 2: [[[[120, 0, 100], [60, 1, 0]], [[900, 1, 0], [16401, 2, 0]]]]}
+TINY = {0: 7, 1: [[463, [3000, 500], 1, 300]], 2: [[[[120, 0, 0, 100], [60, 0, 1, 0]], [[900, 1, 0], [16401, 2, 0]]]]}
 CIRCUIT = 1
 
 
@@ -91,9 +91,10 @@ def test_sizes_that_name_a_file_vary_and_those_of_the_protocol_do_not() -> None:
         encode(TINY | {1: [[463, [MAX_BODY + 1], 1, 0]]}),
         encode(TINY | {1: [[463, [MIN_BODY - 1], 1, 0]]}),
         encode(TINY | {1: [[463, [3000], 1, -1]]}),
-        encode(TINY | {2: [[[[120, 4096, 0]], []]]}),
+        encode(TINY | {2: [[[[120, 0, 4096, 0]], [[900, 1, 0]]]]}),
         encode(TINY | {2: [[[], [[120, 0, 0]]]]}),
-        encode(TINY | {2: [[[[120, "0", 0]], []]]}),
+        encode(TINY | {2: [[[[120, 0, 0, 0]], []]]}),
+        encode(TINY | {2: [[[[120, 0, "0", 0]], [[900, 1, 0]]]]}),
     ],
 )
 def test_a_damaged_profile_is_refused(content: bytes) -> None:
@@ -174,8 +175,8 @@ class Shaped:
         self.client = LinkSession(TransportKeys(one, two, b""), initiator=True, scratch=Scratch(), now=0)
         self.peer = LinkSession(TransportKeys(two, one, b""), initiator=False, scratch=Scratch(), now=0)
         self.client.open_circuit(CIRCUIT)
-        self.client.shape(script.rest_up(0.0))
-        self.peer.shape(script.rest_down(0.0))
+        self.client.shape(script.rest_up(0.0), script.profile)
+        self.peer.shape(script.rest_down(0.0), script.profile)
         self.wire: deque[tuple[LinkSession, bytes]] = deque()
         self.sizes: dict[LinkSession, list[int]] = {self.client: [], self.peer: []}
         self.data: dict[LinkSession, bytes] = {self.client: b"", self.peer: b""}
@@ -261,6 +262,22 @@ def test_who_has_much_to_say_is_held_back() -> None:
     assert pair.data[pair.peer] == bytes(BACKLOG - 100)
 
 
+def test_only_who_opened_the_link_may_go_to_another_page() -> None:
+    script = load_profile().script(b"2")
+    pair = Shaped(script)
+    pair.run()
+    cost = pair.client.visit(b"0123456789", pair.now)
+    assert cost > 10_000
+    before = {session: len(sizes) for session, sizes in pair.sizes.items()}
+    pair.run()
+    visited = load_profile().script(b"0123456789")
+    assert pair.sizes[pair.client][before[pair.client] :] == [step.size for step in visited.up]
+    assert pair.sizes[pair.peer][before[pair.peer] :] == [step.size for step in visited.down]
+    for session, seed in ((pair.client, b"0123456789"), (pair.peer, b"short")):
+        with pytest.raises(FrameError):
+            session._read_frames(memoryview(frames.frame(Frame.VISIT, 0, seed)), pair.now)
+
+
 def test_pieces_inside_pieces_or_inside_circuits_break_the_link() -> None:
     nested = frames.frame(Frame.PIECE, 0, (5).to_bytes(2, "big") + frames.frame(Frame.PIECE, 0))
     one, two = os.urandom(32), os.urandom(32)
@@ -324,7 +341,7 @@ def test_with_a_peer_that_has_another_profile_nothing_is_shaped(tmp_path: Path, 
 
 
 def test_a_peer_that_pads_for_ever_is_given_up(tmp_path: Path) -> None:
-    endless = Profile(7, [(463, [1200] * 1100, 1, 0)], [([[120, 0, 0]], [])])
+    endless = Profile(7, [(463, [1200] * 1100, 1, 0)], [([[120, 0, 0, 0]], [[900, 1, 0]])])
     trio = Trio(tmp_path / "decoy")
     trio.config = replace(trio.config, profile=endless)
     trio.peer = trio.new_peer()

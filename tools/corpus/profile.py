@@ -21,10 +21,8 @@ PREFACE, ACK, TICKETS = 87, 26, 2
 CONTROL = 90
 """Body of the largest record with nothing but SETTINGS and WINDOW_UPDATE."""
 
-KEPT = 88
+KEPT = 64
 """Records of a visit, from its request on."""
-LEAST = 60
-"""Visits with fewer would end while a link still has to look like one."""
 SERVER_SECONDS = 0.001
 """What a server needs to answer a hello, at least."""
 
@@ -65,11 +63,11 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
     ends_at = ends[min(len(ends), KEPT) - 1]
     ups = [row for row in ups if row[0] <= ends_at]
     downs = [row for row in downs if row[0] <= ends_at]
-    if len(ups) < 3 or len(ups) + len(downs) < LEAST or any(size < MIN_BODY for _, size in (*ups, *downs)):
+    if len(ups) < 3 or len(downs) < 3 or any(size < MIN_BODY for _, size in (*ups, *downs)):
         return None
     # A record down that came sooner than a round trip after the second request answers the first.
     page = [size for at, size in downs if at < ups[1][0] + trip]
-    if sum(page) - 18 * len(page) < SECOND:
+    if sum(page) - 18 * len(page) < SECOND or len(page) == len(downs):
         return None
     heard = [at for at, _ in downs if at <= ups[1][0]]
     if not heard:
@@ -79,7 +77,8 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
     for number, (at, size) in enumerate(ups[1:], 1):
         heard = [when for when, _ in downs if when <= at]
         since = max(ups[number - 1][0], heard[-1] if heard else 0.0)
-        body_up.append([size, max(len(heard) - len(page), 0), _tenths(at - since)])
+        within = min(max(len(heard) - head[2], 0), len(page))
+        body_up.append([size, within, max(len(heard) - len(page), 0), _tenths(at - since)])
     for at, size in downs[len(page) :]:
         asked = sum(when + trip <= at for when, _ in ups)
         body_down.append([size, max(asked - 1, 1), 0])

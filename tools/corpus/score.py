@@ -5,7 +5,8 @@ Two tasks, after Xue et al. (USENIX Security 2024) and as a general baseline:
 - *encapsulation*: 3-grams of sizes and directions, and bursts, of the first 25 packets after the handshake
 - *boosted*: sizes, directions and gaps of the first 50 records after the handshake, gradient-boosted trees
 
-What names the host rather than the tunnel is left out: the handshake itself and the two tickets after it.
+What names the host rather than the tunnel is left out: the handshake, and what the server says before the client has
+acknowledged its SETTINGS (tickets, SETTINGS), which on a tunnel's connection the decoy itself says.
 """
 
 import json
@@ -23,7 +24,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
 PACKETS, RECORDS = 25, 50
-TICKETS = 2
+ACK = 26
+"""Body of the record with the client's SETTINGS ACK."""
 FOLDS = 5
 RESAMPLES = 300
 _APPLICATION_DATA = 23
@@ -76,20 +78,16 @@ def sample_of(row: dict[str, Any]) -> Sample | None:
     finished = next((at for at, size, kind in flow["records"] if kind == _APPLICATION_DATA and size > 0), None)
     if finished is None:
         return None
-    records = [(at - finished, size) for at, size, _ in flow["records"] if at > finished]
-    packets = [(at - finished, size) for at, size in flow["packets"] if at > finished]
-    return Sample(row["arm"], row["site"], _without_tickets(packets), _without_tickets(records))
+    settled = next((at for at, size, _ in flow["records"] if at > finished and size == ACK), finished)
+    records = [(at, size) for at, size, _ in flow["records"]]
+    return Sample(
+        row["arm"], row["site"], _after(flow["packets"], finished, settled), _after(records, finished, settled)
+    )
 
 
-def _without_tickets(events: list[Event]) -> list[Event]:
-    left = TICKETS
-    kept = []
-    for event in events:
-        if left and event[1] < 0:
-            left -= 1
-        else:
-            kept.append(event)
-    return kept
+def _after(events: Sequence[Event], finished: float, settled: float) -> list[Event]:
+    """Without what came up to ``finished``, and down up to ``settled``."""
+    return [(at - finished, size) for at, size in events if at > finished and (size > 0 or at > settled)]
 
 
 # --- features

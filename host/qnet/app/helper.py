@@ -119,6 +119,7 @@ class Helper:
                     self._on_change,
                     hops=self._settings.hops,
                     guards=self._folders.data / "guards.json",
+                    cover_rate=self._settings.cover_traffic * 1e6 / 3600,
                 )
                 tunnel.choose(self._settings.hops, self._settings.exit_country)
                 membership = Membership(

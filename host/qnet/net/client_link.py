@@ -70,7 +70,7 @@ def network_of(transport: asyncio.Transport, router: str) -> str:
 
 def peer_keys(peer: Descriptor) -> PeerKeys:
     """What a handshake needs of a descriptor."""
-    return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy, peer.via)
+    return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy, peer.via, peer.later)
 
 
 def places(peer: Descriptor) -> list[tuple[str, int]]:
@@ -169,8 +169,9 @@ async def _attempt(
 def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratch, owner: LinkOwner) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
-    if done.result.script is not None:
-        session.shape(done.result.script.rest_up(now))
+    script = done.result.script
+    if script is not None:
+        session.shape(script.rest_up(now), script.profile)
     link = Link(session, transport, scratch, owner)
 
     def refuse(rest: bytes) -> None:

@@ -219,6 +219,12 @@ class Link(asyncio.BufferedProtocol):
             else:
                 self._resume()
 
+    def visit(self, seed: bytes) -> int:
+        """Play another script, if the session can; gives what it costs, in bytes of both ways."""
+        cost = self.channel.session.visit(seed, self.loop.time())
+        self.pump()
+        return cost
+
     def _lose(self, reason: str) -> None:
         """Nobody is there to be told."""
         self._end(reason)

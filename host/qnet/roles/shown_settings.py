@@ -16,6 +16,7 @@ SHOWN = (
     "hops",
     "browser_template",
     "shaping",
+    "cover_traffic",
     "exit_only",
     "exit_max_connections",
     "exit_connects_per_client",

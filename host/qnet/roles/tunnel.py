@@ -30,6 +30,7 @@ from qnet.net.stream import StreamSocket
 from qnet.roles import guards as guard_file
 from qnet.roles.circuits import BuildError, Circuits, Route, Wish
 from qnet.roles.failures import NO_EXIT_THERE, NO_PEERS, PATH_BIAS, TOO_FEW_PEERS, explain
+from qnet.roles.visits import Visits
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.messages import ErrorInfo, Hop, State, Traffic
@@ -84,7 +85,7 @@ class Tunnel:
     """Start ``run`` in a task; ``changed`` is called after every change of the view's state.
 
     ``peers`` gives those that may be used: joined by hand, or eligible in a network. ``guards``: the file in which the
-    first hops of longer routes are remembered.
+    first hops of longer routes are remembered. ``cover_rate``: bytes a second spent on links that are idle.
     """
 
     def __init__(
@@ -96,13 +97,14 @@ class Tunnel:
         rng: random.Random | None = None,
         hops: int = 1,
         guards: Path | None = None,
+        cover_rate: float = 0.0,
     ) -> None:
         self._peers = peers
         self._changed = changed
         self._rng = rng or random.SystemRandom()
         self._usual = Wish(hops)
         self._clock = disguise.clock
-        self._circuits = Circuits(disguise, scratch, self._on_loss)
+        self._circuits = Circuits(disguise, scratch, self._on_loss, Visits(cover_rate, self._rng))
         self._guard_file = guards
         self._guards = Guards()
         self._known: list[Eligible] = []

@@ -21,7 +21,8 @@ Link frames: PING and PONG carry 8 bytes that come back; SETTINGS a CBOR map; RE
 under the old key). Circuit frames: EXTEND carries the next peer's signed descriptor, EXTENDED two digests of 32 bytes,
 CREDIT a credit(4): this many more bytes of records may be forwarded; CLOSE a code(1): the circuit is gone. TRUNCATE is
 not understood by this version. RESERVE carries a signed statement, RESERVED code(1) ‖ seconds(4), TAKEN and READY
-nothing: see ``reservation``. PIECE carries a fragment of a row of plaintexts: see ``shaping``.
+nothing: see ``reservation``. PIECE carries a fragment of a row of plaintexts, VISIT the seed(10) of a script: see
+``shaping``.
 """
 
 import struct
@@ -57,6 +58,7 @@ class Frame(IntEnum):
     FIN = 19
     RESET = 20
     WINDOW = 21
+    VISIT = 22
 
 
 class Reset(IntEnum):

@@ -22,14 +22,13 @@ from qnet.wire.channel import (
     Opener,
     Sealer,
     put_header,
-    record,
     record_length,
 )
 from qnet.wire.events import BadRecord, Broken, Event, Forwarded
 from qnet.wire.frames import FORWARD_HEADER, HEADER, MAX_WINDOW, STREAM_HEADER, Frame, FrameError
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import HEADROOM, RECORD_ROOM, RECORDS, Scratch
-from qnet.wire.shaping import BACKLOG, Joiner, Shaper
+from qnet.wire.shaping import Shaper
 from qnet.wire.streams import HOP_WINDOW
 
 _FORWARD_GAP = RECORD_HEADER - FORWARD_HEADER.size
@@ -56,7 +55,6 @@ class Layer:
         self._inner: dict[int, Layer] = {}
         self._extended: set[int] = set()
         self._shaper: Shaper | None = None
-        self._joiner = Joiner()
         self._carry = b""
         self._closed = False
         self._events: list[Event] = []
@@ -193,24 +191,6 @@ class Layer:
         self._forwarding = circuit
         self._free = free + RECORD_HEADER + body
 
-    def _open_pieces(self, fragment: memoryview, now: float) -> None:
-        """Part of plaintexts that did not travel as records of their own; raises ``FrameError``."""
-        if self._outer is not None:
-            raise FrameError("PIECE inside a circuit")
-        for plain in self._joiner.receive(fragment):
-            kind, circuit, _ = HEADER.unpack_from(plain)
-            if kind == Frame.PIECE:
-                raise FrameError("PIECE in a PIECE")
-            if kind != Frame.FORWARD:
-                self._read_frames(memoryview(plain), now)
-                continue
-            body = plain[FORWARD_HEADER.size :]
-            inner = self._inner.get(circuit)
-            if inner is not None:
-                inner._open_inner(memoryview(body), now)
-            elif circuit in self._extended:
-                self._events.append(Forwarded(circuit, memoryview(bytearray(record(body)))))
-
     def _end_run(self) -> None:
         """Tell of the payload or records opened so far."""
         (circuit, identifier), self._run = self._run, _NO_RUN
@@ -228,36 +208,6 @@ class Layer:
     def opened_records(self) -> int:
         """Records opened so far."""
         return self._opener.counter
-
-    # --- shaping, of a session whose records travel by themselves
-
-    def shape(self, shaper: Shaper) -> None:
-        """Let the first records be those of a script."""
-        self._shaper = shaper
-
-    @property
-    def held_back(self) -> bool:
-        """Whether so much waits for the script's records that nobody should say more."""
-        return self._shaper is not None and self._shaper.waiting > BACKLOG
-
-    def shaped(self, now: float) -> list[bytes]:
-        """The script's records that are due, each to be written by itself."""
-        records: list[bytes] = []
-        shaper = self._shaper
-        if shaper is None:
-            return records
-        out = memoryview(bytearray(RECORD_ROOM))
-        while (plain := shaper.take(now)) is not None:
-            length = self._sealer.seal_into(memoryview(plain), out[RECORD_HEADER:])
-            put_header(out, 0, length)
-            records.append(bytes(out[: RECORD_HEADER + length]))
-        if shaper.finished:
-            self._shaper = None
-        return records
-
-    def next_timer(self) -> float | None:
-        """When ``shaped`` has more, if nothing comes before."""
-        return None if self._shaper is None else self._shaper.next_timer()
 
     # --- sending
 

@@ -154,6 +154,8 @@ class LinkSession(Reservable):
                 self._circuit_frame(kind, circuit, body)
             case Frame.PIECE:
                 self._open_pieces(body, now)
+            case Frame.VISIT:
+                self._visit_frame(bytes(body), now)
             case Frame.RESERVE | Frame.RESERVED | Frame.TAKEN | Frame.READY:
                 self._reservation_frame(kind, circuit, body)
             case _:

@@ -19,7 +19,10 @@ row of ``length(2) ‖ plaintext``, each plaintext being one that would otherwis
 A profile is CBOR: {0: version, 1: heads, 2: bodies}, every number ≥ 0, pauses in tenths of a millisecond:
 
 - head: [size of the request, [sizes of the page's records down], how many of them → 1 waits for, pause before → 1]
-- body: [rows up, rows down], rows [size, after, pause]: ``after`` records of the other side, counted behind the head
+- body: [rows up, rows down], what comes behind the head
+- row up: [size, within, beyond, pause]: it waits for ``within`` more of the page's records than → 1 does, or, where
+  ``beyond`` is not 0, for the whole page and so many records more
+- row down: [size, after, pause]: it waits for ``after`` records up behind the request
 
 Both ends must read the same profile: the hello's credential names its version, and who has another does not shape.
 """
@@ -27,7 +30,7 @@ Both ends must read the same profile: the hello's credential names its version, 
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qnet.wire.cbor import CborError, decode
 from qnet.wire.channel import MAX_BODY, MAX_PLAINTEXT, MIN_BODY, TAG
@@ -36,11 +39,18 @@ from qnet.wire.frames import HEADER, Frame, FrameError
 from qnet.wire.steps import Entropy
 
 PROFILE_LIMIT = 1 << 20
+SEED = 10
+"""Bytes from which both ends make a script."""
+
 AT_ONCE = 0.001
 """Seconds of a pause that are not worth a timer's: such steps leave together, as a browser's do."""
 
 PATIENCE = 3.0
 """Seconds for which a step waits for the other side; then the script is over: nobody plays the other part."""
+
+LEAST = 60
+"""Records of a script, both ways."""
+MOST = 4096
 
 BACKLOG = 64 * 1024
 """Bytes that may wait for their records; whoever has more to say is held back."""
@@ -71,8 +81,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One visit. ``page`` is how many records down the request alone brings."""
+    """One visit. ``page`` is how many records down the request alone brings; ``profile`` that which it is of."""
 
+    profile: "Profile" = field(repr=False, compare=False)
     up: Sequence[Step]
     down: Sequence[Step]
     page: int
@@ -102,11 +113,10 @@ class Profile:
             version, heads, bodies = content[0], content[1], content[2]
             made = cls(int(version), heads, bodies)
             for head in heads:
-                _check_rows([[size, head[2], head[3]] for size in (head[0], *head[1])])
+                _check_rows([[size, 0, head[2], head[3]] for size in (head[0], *head[1])])
             for up, down in bodies:
-                _ = up[0]  # N3
                 _check_rows(up)
-                _check_rows(down)
+                _check_rows([[size, 0, after, pause] for size, after, pause in down])
         except (CborError, KeyError, IndexError, TypeError, ValueError) as error:
             raise ProfileError(f"the shaping profile cannot be read: {error}", "Install QNet anew") from None
         if not 0 < made.version < 256 or not heads or not bodies:
@@ -120,18 +130,26 @@ class Profile:
         """
         entropy = _stream(seed)
         request, page, after, pause = self.heads[_below(len(self.heads), entropy)]
-        up, down = self.bodies[_below(len(self.bodies), entropy)]
-        count = len(page)
-        first = [Step(_vary(size, entropy), 1) for size in page]
-        second = Step(up[0][0], after, pause / 1e4)
-        ups = [Step(_vary(size, entropy), count + heard, wait / 1e4) for size, heard, wait in up[1:]]
-        downs = [Step(_vary(size, entropy), 1 + heard, wait / 1e4) for size, heard, wait in down]
-        return Script([Step(request), second, *ups], [*first, *downs], count)
+        up, down = [Step(request)], [Step(_vary(size, entropy), 1) for size in page]
+        while len(up) < 2 or len(up) + len(down) < LEAST:
+            heard, said = len(down), len(up)  # a page with little on it leads to another at once
+            rows_up, rows_down = self.bodies[_below(len(self.bodies), entropy)]
+            for size, within, beyond, wait in rows_up:
+                needs = heard + beyond if beyond else min(after + within, heard)
+                up.append(Step(_vary(size, entropy), needs, _jitter(wait, entropy)))
+            for size, asked, wait in rows_down:
+                down.append(Step(_vary(size, entropy), said + asked, _jitter(wait, entropy)))
+            if said == 1:
+                up[1] = Step(up[1].size, after, _jitter(pause, entropy))
+            after = len(down)
+        return Script(self, up, down, len(page))
 
 
 def _check_rows(rows: Sequence[Sequence[int]]) -> None:
-    for size, after, pause in rows:
-        if not MIN_BODY <= size <= MAX_BODY or not 0 <= after < 4096 or not 0 <= pause < 100_000:
+    if not rows:
+        raise ValueError("a visit without records")
+    for size, within, after, pause in rows:
+        if not MIN_BODY <= size <= MAX_BODY or not 0 <= within <= MOST > after >= 0 <= pause < 100_000:
             raise ValueError("a record's size, place or pause")
 
 
@@ -141,6 +159,11 @@ def _vary(size: int, entropy: Entropy) -> int:
         return size
     span = size // 4
     return min(max(size - span // 2 + _below(span, entropy), _FREE), MAX_BODY - 1)
+
+
+def _jitter(tenths: int, entropy: Entropy) -> float:
+    """A pause in seconds, up to a quarter shorter or longer than ``tenths`` of a millisecond."""
+    return tenths * (768 + _below(513, entropy)) / 1024 / 1e4
 
 
 def _below(count: int, entropy: Entropy) -> int:

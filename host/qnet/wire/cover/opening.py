@@ -88,7 +88,7 @@ class CoverOpening(Conversation[Opened]):
         self._look = guise.look
         draft = guise.template.build(peer.server_name, entropy, guise.offer)
         hello = draft.hello
-        self._keys = CoverKeys(draft.keys.x25519_shared(peer.cover), peer.cover_secret, hello.random)
+        self._keys = CoverKeys(draft.keys.x25519_shared(peer.cover_at(now)), peer.cover_secret, hello.random)
         profile = guise.profile
         credential = Credential(VERSION, profile.version if profile else 0, int(now), entropy(10))
         self._script = profile.script(credential.id) if profile else None
