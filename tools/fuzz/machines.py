@@ -47,7 +47,7 @@ def operation(kind: int, data: bytes = b"") -> bytes:
 
 
 class _Passed:
-    """What went through the door. ``inside``: N1 opened, so that records stay here from then on."""
+    """What went through the door. ``inside``: N1 may have opened, and records may stay here from then on."""
 
     def __init__(self) -> None:
         self.client = self.decoy = b""
@@ -81,6 +81,7 @@ def front_door(data: bytes) -> None:
         elif kind == FIRST and peer._hello is not None:
             genuine = _first(peer, peer._hello) + piece
             passed.client += genuine
+            passed.inside = True  # if it opened, it stays here
             events = peer.from_client(genuine, now)
         elif kind == CLIENT_ENDS:
             events = peer.client_eof()
