@@ -62,7 +62,6 @@ def test_what_is_signed_has_the_fields_of_the_code(number: str, kind: Kind) -> N
     if number == "7.2":
         told = [int(each) for row in re.findall(r"^\| ([\d, ]+) \|", text, re.MULTILINE) for each in row.split(", ")]
     else:
-        body = text.split("\n\n")[1]
         line = text.split("\n\n")[1].replace("\n", " ")
         numbers = re.findall(r"(?:^|· )((?:\d+, )?\d+) [a-z]", line)
         told = [int(each) for part in numbers for each in part.split(", ")]
