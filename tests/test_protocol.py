@@ -112,7 +112,7 @@ def test_the_second_implementation_makes_the_same_handshake() -> None:
     given = {name: bytes.fromhex(value) for name, value in GIVEN["inner"].items()}
     static = X25519PrivateKey.from_private_bytes(given["peer_static"]).public_key().public_bytes_raw()
     peer = cover.Peer(b"", static, b"", b"", [], "")
-    inner = cover.Inner(peer, b"C", b"P")
+    inner = cover.Inner(peer, cover.digests(b"C", b"P"))
     # The library's handshake begins anew with the vector's identity and keys.
     noise = inner._noise = cover.NoiseConnection.from_name(cover.NOISE)
     noise.set_psks(psk=bytes(32))

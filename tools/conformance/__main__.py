@@ -1,8 +1,10 @@
-"""``python -m tools.conformance DESCRIPTOR [ADDRESS:PORT]``: does that running peer follow docs/PROTOCOL.md?
+"""``python3 tools/dev.py conformance DESCRIPTOR [--at ADDRESS:PORT] [--next DESCRIPTOR]``: a peer against the document.
 
-One line a check; exit code 0 only if all pass. It needs the peer's descriptor, as every client does.
+One line a check of docs/PROTOCOL.md; exit code 0 only if all pass. It needs the peer's descriptor, as every client
+does. ``--next``: another peer, which the first may reach: a circuit is then built through both.
 """
 
+import argparse
 import os
 import socket
 import struct
@@ -10,9 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import cbor2
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
 from tools.conformance import cover
 from tools.conformance.cover import Inner, Keys, Peer, Wrap, frame, frames, read_descriptor, record
@@ -75,7 +80,7 @@ class Connection:
     def tunnel(self) -> None:
         """Sections 4 and 5: up to the peer's first frames."""
         self._send(self.tls.flight + self.tls.write.seal(23, PREFACE))
-        inner = Inner(self.peer, self.up, self.tls.server_prefix)
+        inner = Inner(self.peer, cover.digests(self.up, self.tls.server_prefix))
         wrap, unwrap = Wrap(self.keys.client), Wrap(self.keys.server)
         self._send(wrap.seal(inner.first(), REQUEST) + wrap.seal(b"", 26))
         second = b""
@@ -93,6 +98,10 @@ class Connection:
 
     def say(self, *said: bytes) -> None:
         self._send(self.out.seal(b"".join(said)))
+
+    def forward(self, body: bytes) -> None:
+        """On circuit 1."""
+        self._send(self.out.seal(struct.pack(">BH", cover.FORWARD, 1) + body))
 
     def hear(self, kind: int) -> tuple[int, bytes]:
         """Circuit and body of the next frame of this kind."""
@@ -188,6 +197,28 @@ def a_bad_record_is_the_decoys(place: tuple[str, int], peer: Peer) -> None:
         _expect_end(made)
 
 
+def a_circuit_goes_on(place: tuple[str, int], peer: Peer, following: bytes) -> None:
+    """Section 4.3: two layers, the inner with the next peer."""
+    there, mlkem = read_descriptor(following), MLKEM768PrivateKey.generate()
+    with connection(place, peer) as made:
+        made.tunnel()
+        made.say(frame(cover.EXTEND, 1, following))
+        _, told = made.hear(cover.EXTENDED)
+        expect(len(told) == 64, "EXTENDED has no two digests")
+        inner = Inner(there, told)
+        made.forward(inner.first(mlkem.public_key().public_bytes_raw()))
+        ciphertext = inner.second(made.hear(cover.FORWARD)[1])
+        settings = frame(cover.SETTINGS, 0, cbor2.dumps({0: 1, 1: 16385 - 19}, canonical=True))
+        made.forward(inner.third(mlkem.decapsulate(ciphertext), settings))
+        out, into = inner.channels()
+        made.forward(out.seal(frame(cover.PING, 0, b"far away").ljust(64, b"\0"))[5:])
+        while True:
+            plain = into.open(made.hear(cover.FORWARD)[1])
+            expect(plain is not None, "a forwarded record does not open")
+            if (cover.PONG, 0, b"far away") in frames(plain or b""):
+                return
+
+
 def _expect_end(made: Connection) -> None:
     try:
         while made.socket.recv(1 << 16):
@@ -214,20 +245,25 @@ CHECKS: dict[str, Callable[[tuple[str, int], Peer], None]] = {
 
 def main(arguments: list[str]) -> int:
     """Run every check; returns 0 if all pass."""
-    if not 1 <= len(arguments) <= 2:
-        print(__doc__, file=sys.stderr)
-        return 2
-    peer = read_descriptor(Path(arguments[0]).read_bytes())
-    host, _, port = (arguments[1] if len(arguments) > 1 else peer.addresses[0]).rpartition(":")
+    parser = argparse.ArgumentParser("conformance", description="A running peer against docs/PROTOCOL.md.")
+    parser.add_argument("descriptor", type=Path)
+    parser.add_argument("--at", metavar="ADDRESS:PORT", help="where the peer is, if not where its descriptor says")
+    parser.add_argument("--next", type=Path, metavar="DESCRIPTOR", help="a peer that it may reach, for a circuit")
+    options = parser.parse_args(arguments)
+    peer = read_descriptor(options.descriptor.read_bytes())
+    host, _, port = (options.at or peer.addresses[0]).rpartition(":")
+    checks = dict(CHECKS)
+    if options.next:
+        checks["a circuit goes on through it (4.3)"] = partial(a_circuit_goes_on, following=options.next.read_bytes())
     failed = 0
-    for name, check in CHECKS.items():
+    for name, check in checks.items():
         try:
             check((host.strip("[]"), int(port)), peer)
             print(f"ok     {name}", flush=True)
-        except (FailedError, OSError, ValueError) as error:
+        except (FailedError, OSError, ValueError, InvalidTag) as error:
             failed += 1
-            print(f"FAILED {name}: {error}", flush=True)
-    print(f"{len(CHECKS) - failed} of {len(CHECKS)} checks pass.")
+            print(f"FAILED {name}: {error or type(error).__name__}", flush=True)
+    print(f"{len(checks) - failed} of {len(checks)} checks pass.")
     return 1 if failed else 0
 
 

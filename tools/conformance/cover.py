@@ -94,20 +94,19 @@ def record(body: bytes) -> bytes:
 
 
 class Inner:
-    """The inner handshake, section 4.3."""
+    """The inner handshake, section 4.1; ``digests``: of C→ and P→, joined."""
 
-    def __init__(self, peer: Peer, client_bytes: bytes, server_bytes: bytes) -> None:
+    def __init__(self, peer: Peer, digests: bytes) -> None:
         self._noise = NoiseConnection.from_name(NOISE)
         self._noise.set_psks(psk=bytes(32))  # the library wants one now; the real one follows before it is used
         self._noise.set_as_initiator()
         self._noise.set_keypair_from_private_bytes(Keypair.STATIC, X25519PrivateKey.generate().private_bytes_raw())
         self._noise.set_keypair_from_public_bytes(Keypair.REMOTE_STATIC, peer.noise)
-        digests = hashlib.sha256(client_bytes).digest() + hashlib.sha256(server_bytes).digest()
         self._noise.set_prologue(b"qnet-htx1\x01" + peer.id + peer.noise + digests)
         self._noise.start_handshake()
 
-    def first(self) -> bytes:
-        return bytes(self._noise.write_message())
+    def first(self, payload: bytes = b"") -> bytes:
+        return bytes(self._noise.write_message(payload))
 
     def second(self, message: bytes) -> bytes:
         """The ML-KEM ciphertext."""
@@ -148,6 +147,12 @@ class Channel:
         return bytes(4) + self._counter.to_bytes(8, "little")
 
 
+def digests(client_bytes: bytes, server_bytes: bytes) -> bytes:
+    """Of C→ and P→."""
+    return hashlib.sha256(client_bytes).digest() + hashlib.sha256(server_bytes).digest()
+
+
+FORWARD, EXTEND, EXTENDED = 1, 2, 3
 PADDING, PING, PONG, REKEY, SETTINGS, OPEN, RESET = 0, 6, 7, 9, 10, 16, 20
 
 
@@ -160,6 +165,8 @@ def frames(plain: bytes) -> list[tuple[int, int, bytes]]:
     found, at = [], 0
     while at < len(plain) and plain[at] != PADDING:
         kind, circuit, length = struct.unpack_from(">BHH", plain, at)
+        if kind == FORWARD:
+            return [*found, (kind, circuit, plain[at + 3 :])]
         found.append((kind, circuit, plain[at + 5 : at + 5 + length]))
         at += 5 + length
     return found
