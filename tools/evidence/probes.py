@@ -131,7 +131,7 @@ def _judge(front: Front, found: dict[str, Compared], say: Say, most_late: float)
     yield count(f"probing {front.name}: differences beyond the control's", len(different), tries)
     yield Row(f"probing {front.name}: differences of the control", str(control), "", tries, None)
     kinds = len({each.decoy.outcomes[0] for each in found.values()})
-    yield seen(f"probing {front.name}: different outcomes of all scripts", str(kinds), tries, kinds >= 10)
+    yield seen(f"probing {front.name}: different outcomes of all scripts", str(kinds), tries, kinds >= tries // 4)
     later = [
         (median(each.peer.closed) - median(each.decoy.closed)) * 1000
         for each in found.values()
