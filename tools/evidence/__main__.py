@@ -8,13 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.evidence import classifier, first_flight, hellos, latency, probes, replay, report, server_side
+from tools.evidence import classifier, first_flight, hellos, latency, probes, replay, report, resumed, server_side
 from tools.evidence.row import Row
 from tools.evidence.setting import setting, versions
 
 DOCUMENT = Path("docs/EVIDENCE.md")
 DETECTORS = {
-    "hellos": hellos.rows,
+    "first hellos": hellos.rows,
+    "resumed hellos": resumed.rows,
     "server side": server_side.rows,
     "probes": probes.rows,
     "replay": replay.rows,
