@@ -17,10 +17,10 @@ class BidiError(Exception):
 class Session:
     """A BiDi session over an open websocket."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, capabilities: dict[str, Any]) -> None:
         self._socket = socket
         self._number = 0
-        self.command("session.new", capabilities={})
+        self.command("session.new", capabilities=capabilities)
 
     def command(self, method: str, *, timeout: float = TIMEOUT, **parameters: Any) -> dict[str, Any]:
         """Send a command and wait for its result; raises ``BidiError``, or ``TimeoutError`` after ``timeout`` s."""
@@ -56,7 +56,7 @@ class Session:
 
 
 @contextmanager
-def session(url: str) -> Iterator[Session]:
-    """A session with the browser that listens at ``url``; it ends with the block."""
+def session(url: str, capabilities: dict[str, Any] | None = None) -> Iterator[Session]:
+    """A session with the browser that listens at ``url``; it ends with the block. ``capabilities``: as in WebDriver."""
     with connect(f"{url}/session", max_size=None, compression=None, open_timeout=TIMEOUT) as socket:
-        yield Session(socket)
+        yield Session(socket, capabilities or {})

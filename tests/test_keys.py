@@ -6,23 +6,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from qnet.keys import FILE_NAME, KeyFileError, NodeKeys, load_or_create
+from qnet.keys import FILE_NAME, OVERLAP, QUARTER, WEEK, KeyFileError, KeyRing, NodeKeys, load_or_create
+from qnet.wire.cover.inner import PeerKeys
 
 
 def raw(keys: NodeKeys) -> list[bytes]:
     return [
         keys.identity.private_bytes_raw(),
         keys.noise.private_bytes_raw(),
-        keys.cover.private_bytes_raw(),
         keys.cover_secret,
+        *(each.private.private_bytes_raw() for each in keys.covers),
     ]
 
 
 def test_created_once_and_loaded_again(tmp_path: Path) -> None:
     keys = load_or_create(tmp_path)
     assert raw(load_or_create(tmp_path)) == raw(keys)
-    assert len(set(raw(keys))) == 4
+    assert len(set(raw(keys))) == 3 + len(keys.covers)
     assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
     assert os.listdir(tmp_path) == [FILE_NAME]
 
@@ -104,7 +106,10 @@ def test_not_a_file(tmp_path: Path, make: object) -> None:
         load_or_create(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"qnetkey1", b"qnetkey1" + bytes(127), b"qnetkey1" + bytes(129), bytes(136)])
+@pytest.mark.parametrize(
+    "content",
+    [b""] + [b"qnetkey1" + bytes(n) for n in (0, 127, 129)] + [b"qnetkey2" + bytes(n) for n in (0, 96, 135, 137, 776)],
+)
 def test_damaged_file_is_kept(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / FILE_NAME
     path.write_bytes(content)
@@ -113,6 +118,129 @@ def test_damaged_file_is_kept(tmp_path: Path, content: bytes) -> None:
         load_or_create(tmp_path)
     assert "backup" in caught.value.hint
     assert path.read_bytes() == content
+
+
+# --- rotation
+
+DAY = 86400
+NOW = 1_800_000_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def issued(keys: NodeKeys, now: float, seconds: int) -> PeerKeys:
+    """What a client reads in a descriptor of that life."""
+    (_, cover), *later = keys.chain(now, now + seconds)
+    return PeerKeys(b"", b"", cover, b"", "", later=tuple(later))
+
+
+def recognised(keys: NodeKeys) -> set[bytes]:
+    return {private.public_key().public_bytes_raw() for private in keys.cover_privates}
+
+
+def test_nothing_is_due_when_it_was_just_made(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path, Clock())
+    assert not ring.refresh()
+    assert 3 <= len(ring.keys.covers) <= 4
+
+
+def test_two_hundred_days(tmp_path: Path) -> None:
+    """Every descriptor gets its clients in for all of its life; nothing is kept for longer than it must be."""
+    clock = Clock()
+    ring = KeyRing(tmp_path, clock)
+    given: list[tuple[float, PeerKeys]] = []
+    private = {}
+    for day in range(200):
+        clock.now = NOW + day * DAY + day * 977 % DAY
+        ring.refresh()
+        private |= {each.until: each.private.private_bytes_raw() for each in ring.keys.covers}
+        assert [each.until for each in ring.keys.covers] == sorted(each.until for each in ring.keys.covers)
+        given += [(clock.now + life * DAY, issued(ring.keys, clock.now, life * DAY)) for life in (1, 7, 90)]
+        for ends, known in given:
+            if clock.now < ends:
+                assert known.cover_at(clock.now) in recognised(ring.keys)
+        content = (tmp_path / FILE_NAME).read_bytes()
+        for until, key in private.items():
+            assert (key in content) == (clock.now < until + OVERLAP)
+        assert load_or_create(tmp_path, clock).covers[0].until == ring.keys.covers[0].until
+    assert len(private) > 25
+
+
+def test_descriptors_of_a_week_name_keys_of_weeks(tmp_path: Path) -> None:
+    clock = Clock()
+    clock.now = (NOW // QUARTER) * QUARTER + 3.5 * WEEK
+    keys = KeyRing(tmp_path, clock).keys
+    ends = {each.public: each.until for each in keys.covers}
+    known = issued(keys, clock.now, WEEK)
+    assert [ends[key] - clock.now for key in (known.cover, *(key for _, key in known.later))] == [WEEK / 2, 1.5 * WEEK]
+    assert len(issued(keys, clock.now, DAY).later) == 0
+    assert len(issued(keys, clock.now, 90 * DAY).later) == 3
+
+
+def test_clients_with_yesterdays_key_still_get_in(tmp_path: Path) -> None:
+    clock = Clock()
+    clock.now = (NOW // WEEK + 1) * WEEK - 60
+    ring = KeyRing(tmp_path, clock)
+    late = issued(ring.keys, clock.now, 0).cover
+    clock.now += 60 + DAY - 1
+    assert ring.refresh()
+    assert late in recognised(ring.keys)
+    clock.now += 1
+    assert ring.refresh()
+    assert late not in recognised(ring.keys)
+
+
+def test_the_file_that_was_is_overwritten(tmp_path: Path) -> None:
+    clock = Clock()
+    ring = KeyRing(tmp_path, clock)
+    with (tmp_path / FILE_NAME).open("rb") as before:
+        clock.now += 9 * DAY
+        assert ring.refresh()
+        assert before.read().strip(b"\0") == b""
+    assert raw(load_or_create(tmp_path, clock)) == raw(ring.keys)
+    assert os.listdir(tmp_path) == [FILE_NAME]
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
+
+
+def test_a_crash_while_rotating_leaves_the_keys_that_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    ring = KeyRing(tmp_path, clock)
+    before = raw(ring.keys)
+
+    def fail(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    clock.now += 9 * DAY
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(KeyFileError, match="No space left"):
+            ring.refresh()
+    assert raw(ring.keys) == before == raw(load_or_create(tmp_path, clock))
+    assert os.listdir(tmp_path) == [FILE_NAME]
+
+
+def test_a_file_of_the_first_layout(tmp_path: Path) -> None:
+    """Its one cover key serves for as long as a descriptor that names it can live."""
+    path, clock = tmp_path / FILE_NAME, Clock()
+    path.write_bytes(b"qnetkey1" + b"i" * 32 + b"n" * 32 + b"c" * 32 + b"s" * 32)
+    path.chmod(0o600)
+    ring = KeyRing(tmp_path, clock)
+    old = X25519PrivateKey.from_private_bytes(b"c" * 32).public_key().public_bytes_raw()
+    assert raw(ring.keys)[:3] == [b"i" * 32, raw(ring.keys)[1], b"s" * 32]
+    assert path.read_bytes().startswith(b"qnetkey2")
+    for day in range(90):
+        clock.now = NOW + day * DAY
+        ring.refresh()
+        assert old in recognised(ring.keys)
+    clock.now = NOW + 2 * QUARTER + OVERLAP
+    ring.refresh()
+    assert old not in recognised(ring.keys)
 
 
 def test_folder_missing(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ PACKAGES = {
     "curl": "curl",
     "firefox-esr": "firefox-esr",
     "git": "git",
+    "gnutls-serv": "gnutls-bin",
     "ip": "iproute2",
     "nginx": "nginx-light",
     "node": "nodejs",
@@ -69,6 +70,7 @@ TYPES = [Stage("types", ["mypy"])]
 DEMO_PROGRAMS = ("chromium", "nginx", "openssl", "tshark")
 NETWORK_PROGRAMS = ("curl", "nginx", "openssl")
 BENCH_PROGRAMS = (*DEMO_PROGRAMS, "ip", "ss-server", "tor")
+EVIDENCE_PROGRAMS = ("chromium", "firefox-esr", "gnutls-serv", "nginx", "openssl")
 TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "ip", "node", "npm", "redis-server")
 
 VERBS = {
@@ -84,6 +86,12 @@ VERBS = {
     "bench": Verb(
         "how fast it is, beside others", [Stage("bench", ["python", "-m", "tools.bench"], False)], BENCH_PROGRAMS
     ),
+    "evidence": Verb(
+        "the censor, played against it",
+        [Stage("evidence", ["python", "-m", "tools.evidence"], False)],
+        EVIDENCE_PROGRAMS,
+    ),
+    "fuzz": Verb("the fuzzer", [Stage("fuzz", ["python", "-m", "tools.fuzz"], False)]),
     "screens": Verb("take screenshots", [Stage("screens", ["python", "-m", "e2e.screens"], False)], DEMO_PROGRAMS),
     "package": Verb(
         "what the stores get", [Stage("package", ["python", "tools/package/package.py"], False)], ("node", "npm")

@@ -16,6 +16,7 @@ from qnet.net.decoy import DecoyError, calibrate
 from qnet.wire.cover.appearance import APPEARANCES
 from tests.support.cover_pair import NAME, authority, template
 from tests.support.links import silent_listener, site
+from tests.support.peers import QUIET, QUIET_RESUMED
 from tests.support.tls_servers import nginx, openssl_server, python_server
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +40,20 @@ async def measure(port: int, name: str = NAME) -> int:
 
 async def test_nginx_sends_tickets_settings_and_its_answer(port: int) -> None:
     assert 500 < await measure(port) < 800
+
+
+async def test_full_and_resumed_handshakes_are_measured_apart(port: int) -> None:
+    """htx.md's figures for nginx: two tickets of 271 bytes or one, SETTINGS, and its answer to ours in 26 + 5."""
+    found = await calibrate(("127.0.0.1", port), NAME, DISGUISE)
+    assert (found.quiet_after, found.quiet_after_resumed) == (QUIET, QUIET_RESUMED)
+    assert len(DISGUISE.tickets) == 0, "a measurement is no visit"
+
+
+async def test_a_decoy_that_gives_no_tickets(tmp_path: Path) -> None:
+    settings = "ssl_session_tickets off; ssl_session_cache off;"
+    with nginx(tmp_path, authority().issue(NAME), settings=settings) as port:
+        found = await calibrate(("127.0.0.1", port), NAME, DISGUISE)
+        assert found.quiet_after_resumed == found.quiet_after
 
 
 async def test_a_wrong_name(port: int) -> None:

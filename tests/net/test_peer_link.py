@@ -7,25 +7,32 @@ import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from qnet.net import peer_link
-from qnet.net.client_link import UnreachablePeerError, UnusablePeerError, connect
+from qnet.net.client_link import Disguise, UnreachablePeerError, UnusablePeerError, connect
 from qnet.net.link import Link
+from qnet.net.network import network, router
 from qnet.wire import frames
 from qnet.wire.channel import record
+from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.inner import PeerKeys
 from qnet.wire.cover.opening import UnprovenPeerError
 from qnet.wire.errors import RemoteError
 from qnet.wire.frames import Frame
 from qnet.wire.scratch import Scratch
+from qnet.wire.tls import codes
 from qnet.wire.tls.errors import CertificateError
-from tests.support.cover_pair import NAME, authority
+from qnet.wire.tls.hello import ServerHello
+from qnet.wire.tls.session import SessionTicket
+from tests.support.cover_pair import NAME, authority, template
 from tests.support.links import CIRCUIT, Owner, Serve, attach, silent_listener, site, until
 from tests.support.peers import QUIET, Peer, disguise, gone, peer
-from tests.support.tls_servers import nginx
+from tests.support.tls_servers import nginx, openssl_server
+from tests.support.visits import DOWN, UP, observed
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +85,36 @@ async def test_thirty_links_leave_nothing_behind(decoy: int) -> None:
         await until(lambda: len(asyncio.all_tasks()) <= tasks)
 
 
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+async def test_the_next_visit_resumes(decoy: int, browser: str) -> None:
+    """A resumed hello is authenticated like any other, its decoy's fewer bytes are waited for, and no longer."""
+    wears = Disguise(template(browser), APPEARANCES[browser], [authority().certificate])
+    async with peer(decoy) as made:
+        with observed(made.port) as (made.port, seen):
+            for visit in range(4):
+                began = time.monotonic()
+                link = await made.bare(wears)
+                assert time.monotonic() - began < 0.9, "N2 did not wait for its timer"
+                link.close("enough")
+                hello, answer = seen[visit].hello, ServerHello.parse(seen[visit].first[DOWN][5:])
+                assert hello is not None
+                assert (hello.extension(codes.PRE_SHARED_KEY) is not None) == answer.resumed == bool(visit)
+        assert len(wears.tickets) == 2
+
+
+async def test_a_decoy_that_does_not_know_its_ticket_any_more(decoy: int) -> None:
+    """The ticket is refused, the handshake is full, and the peer is proven all the same."""
+    wears = disguise()
+    async with peer(decoy) as made:
+        stale = SessionTicket(300, 0, os.urandom(208), os.urandom(48), 0x1302)
+        visited = (made.keys.peer_id, made.keys.server_name)
+        wears.tickets.keep(visited, [stale], network("127.0.0.1", await router()), time.time())
+        link = await made.bare(wears)
+        assert not link.closed
+        assert len(wears.tickets) == 2, "it was used up, and two came anew"
+        link.close("enough")
+
+
 @pytest.mark.parametrize(("quiet_after", "at_least"), [(QUIET, 0.0), (QUIET + 500, 0.9)])
 async def test_the_second_message_waits_for_the_decoys_records_but_not_for_ever(
     decoy: int, quiet_after: int, at_least: float
@@ -120,6 +157,23 @@ async def test_a_bad_record_after_the_decoy_has_left_is_answered_alike(decoy: in
                 await asyncio.sleep(0.01)
         assert gone(connection.client) and gone(connection.decoy)
         raw.close()
+
+
+async def test_a_decoy_that_reads_on_after_its_refusal_is_left_reading(tmp_path: Path) -> None:
+    """``openssl s_server`` half-closes after its alert and reads on: so must the peer, with one alert and no more."""
+    credential = authority().issue(NAME)
+    with openssl_server(tmp_path, credential, "-alpn", "h2") as port:
+        async with peer(port, quiet_after=500) as made:
+            raw = await take_over(await made.connect())
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(raw, record(os.urandom(60)))
+            answer = await read_to_the_end(raw)
+            assert answer[-24:-19] == b"\x17\x03\x03\x00\x13" and answer[-48:-43] != answer[-24:-19]
+            for _ in range(10):
+                await loop.sock_sendall(raw, b"more")
+                await asyncio.sleep(0.01)
+            raw.close()
+            await until(lambda: gone(made.made[0].client) and gone(made.made[0].decoy))
 
 
 async def take_over(link: Link) -> socket.socket:
@@ -168,6 +222,19 @@ async def test_a_wrong_descriptor_is_an_error_of_its_kind(
             await made.connect(**changes)
         assert not made.owner.reasons
         await until(lambda: all(gone(each.client) for each in made.made))
+
+
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+async def test_to_the_decoy_itself_it_is_a_browser(decoy: int, browser: str) -> None:
+    """Preface, request, SETTINGS ACK, in the sizes that the browser sends, and the decoy understands each."""
+    wears = Disguise(template(browser), APPEARANCES[browser], [authority().certificate])
+    async with peer(decoy) as made:
+        with observed(made.port) as (made.port, seen):
+            with pytest.raises(UnprovenPeerError) as raised:
+                await made.bare(wears, cover_secret=bytes(32))
+            assert raised.value.date is not None and abs(raised.value.date - time.time()) < 3
+            await until(lambda: len(seen[0].sizes(UP)) == 6)
+            assert seen[0].sizes(UP)[3:] == [87, APPEARANCES[browser].request_body, 26]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "a..b", "x" * 70, "name.invalid"])
@@ -295,6 +362,54 @@ async def test_writes_that_a_closed_decoy_takes_before_it_resets(direct: bool) -
             sent += 1
             await asyncio.sleep(0.05)
         assert sent == 1
+        writer.close()
+
+
+async def test_the_last_words_before_a_reset_cross_it() -> None:
+    """A decoy answers and closes while more comes: the relay learns of the reset in writing."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(b"last words")
+        abort(writer)
+
+    async with relay(serve) as made:
+        for rest in (b"", bytes(1 << 20)):
+            reader, writer = await open_raw(made)
+            writer.write(b"x" + rest)
+            got = b""
+            with pytest.raises(ConnectionResetError):
+                while piece := await reader.read(1 << 16):
+                    got += piece
+            assert got == b"last words"
+            writer.close()
+
+
+async def test_an_answer_to_data_and_fin_at_once_crosses_a_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoy has answered and reset before the relay passes the FIN on."""
+    answered = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(b"no")
+        abort(writer)
+        answered.set()
+
+    async with relay(serve) as made:
+        reader, writer = await open_raw(made)
+        await until(lambda: made.made and made.made[0].decoy.transport is not None)
+        side = made.made[0].decoy
+        assert side.transport is not None
+        side.transport.pause_reading()
+        writer.write(b"x")
+        await answered.wait()
+        await asyncio.sleep(0.02)
+        made.made[0].eof(made.made[0].client)
+        side.transport.resume_reading()
+        with pytest.raises(ConnectionResetError):
+            assert await reader.read(2) == b"no"
+            await reader.read()
+        await until(lambda: gone(made.made[0].client) and gone(side))
         writer.close()
 
 

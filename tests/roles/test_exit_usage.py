@@ -44,7 +44,10 @@ def test_it_outlives_the_process_and_forgets_after_a_year(tmp_path: Path) -> Non
     assert again.this_month == usage.this_month > 0
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"days": {"x": [1]}}', b'{"days": 3}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b'{"days": {"x": [1]}}', b'{"days": 3}', b"\xff", b"[" * 100_000, b'{"days": {"\xa7": [1, 2]}}'],
+)
 def test_a_broken_file_is_said_and_begun_anew(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "usage"
     path.write_bytes(content)

@@ -18,7 +18,9 @@ def test_what_was_saved_is_there_after_a_restart(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"guards": [{"peer": 1}]}', b"\xff" * 100_000])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"guards": [{"peer": 1}]}', b"\xff" * 100_000, b'{"guards": [{"peer": "\xa7"}]}']
+)
 def test_a_broken_file_only_loses_the_memory_of_them(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from qnet.mesh.exit_policy import ExitPolicy, parse_allowance
 from qnet.net.circuit import Circuit, ExtendError
-from qnet.net.client_link import peer_keys
+from qnet.net.client_link import Disguise, peer_keys
 from qnet.net.link import Link
 from qnet.net.next_hop import NextHop
 from qnet.roles.relay import Relay
@@ -41,9 +41,9 @@ def decoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
-def local_relay() -> Relay:
+def local_relay(wears: Disguise | None = None) -> Relay:
     """Dials any port of this computer, and nothing else is there to be dialled."""
-    return Relay(ExitPolicy(range(1, 65536), (parse_allowance("127.0.0.0/8:*"),)), disguise())
+    return Relay(ExitPolicy(range(1, 65536), (parse_allowance("127.0.0.0/8:*"),)), wears or disguise())
 
 
 @dataclass
@@ -97,6 +97,17 @@ async def test_a_stream_through_a_relay_and_its_end(decoy: int) -> None:
         made.link.close("done")
         await until(lambda: gone(made.first.made[0].client) and gone(made.second.made[0].client))
         assert made.next_hops() == []
+
+
+async def test_a_relay_resumes_its_visits_to_the_next_decoy(decoy: int) -> None:
+    wears = disguise()
+    async with two(decoy, local_relay(wears)) as made:
+        await made.extended()
+        assert len(wears.tickets) == 2
+        first = next(iter(wears.tickets._kept.values()))[:]
+        await made.extended()
+        second = next(iter(wears.tickets._kept.values()))
+        assert second[0] == first[0] and second[1] != first[1], "one was used, and nginx gave one anew"
 
 
 async def test_the_second_peer_sees_the_relay_and_not_the_client(decoy: int) -> None:

@@ -7,8 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from hpack import Encoder
 
 import qnet
+from qnet.wire.cover.answer import Frame, frame
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.client import CoverClient, CoverResult
 from qnet.wire.cover.inner import PeerKeys
@@ -25,6 +27,9 @@ NOW = 1_800_000_000.0
 TEMPLATES = Path(qnet.__file__).parent / "data" / "templates"
 SERVER_SETTINGS = bytes.fromhex("000000040000000000")
 SERVER_ACK = bytes.fromhex("000000040100000000")
+DATED = "Fri, 15 Jan 2027 08:00:00 GMT"
+"""``NOW``."""
+ANSWER = frame(Frame.HEADERS, 0x05, 1, Encoder().encode([(":status", "200"), ("date", DATED)]))
 
 
 @cache
@@ -38,7 +43,7 @@ def template(browser: str) -> Template:
 
 
 class MemoryDecoy:
-    """A TLS 1.3 server in memory that answers an HTTP/2 preface with SETTINGS."""
+    """A TLS 1.3 server in memory that answers an HTTP/2 preface with SETTINGS, and a request with ``answer``."""
 
     def __init__(self, folder: Path, *, maximum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
         folder.mkdir(exist_ok=True)
@@ -53,6 +58,7 @@ class MemoryDecoy:
         self.seen = b""
         self.sent = b""
         self.error: ssl.SSLError | None = None
+        self.answer = ANSWER
         self._shaken = False
 
     def receive(self, data: bytes) -> bytes:
@@ -67,7 +73,10 @@ class MemoryDecoy:
                 self._shaken = True
             while True:
                 greeted = bool(self.received)
-                self.received += self._tls.read(65536)
+                read = self._tls.read(65536)
+                self.received += read
+                if greeted and read[3] == Frame.HEADERS:
+                    self._tls.write(self.answer)
                 if not greeted:
                     self._tls.write(SERVER_SETTINGS)
                     self._tls.write(SERVER_ACK)
@@ -93,6 +102,7 @@ class Trio:
             cover_secret=os.urandom(32),
             server_name=NAME,
             quiet_after=quiet_after,
+            quiet_after_resumed=quiet_after,
         )
         self.known = PeerKeys(
             self.config.peer_id,
@@ -110,6 +120,8 @@ class Trio:
         self.result: Done[CoverResult] | None = None
         self.to_peer: list[bytes] = []
         self.to_client: list[bytes] = []
+        self.late = b""
+        """What reached the client after its handshake was over."""
 
     def new_peer(self) -> CoverPeer:
         return CoverPeer(self.config, self.replay, "192.0.2", os.urandom)
@@ -124,13 +136,16 @@ class Trio:
         """The whole conversation, with every write cut into pieces of ``chunk`` bytes."""
         waiting = self._drive(client, b"")
         while waiting:
-            data = waiting.pop(0)
-            self.to_peer.append(data)
             answers = []
-            for start in range(0, len(data), chunk):
-                answers += self.from_client(data[start : start + chunk])
+            for data in waiting:
+                self.to_peer.append(data)
+                for start in range(0, len(data), chunk):
+                    answers += self.from_client(data[start : start + chunk])
+            waiting = []
             for answer in answers:
                 self.to_client.append(answer)
+                if self.result is not None:
+                    self.late += answer
                 for start in range(0, len(answer), chunk):
                     if self.result is None:
                         waiting += self._drive(client, answer[start : start + chunk])

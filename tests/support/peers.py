@@ -35,6 +35,8 @@ from tests.support.tls_servers import Authority
 
 QUIET = 613
 """What this nginx sends after a handshake: two tickets, SETTINGS and its answer to ours."""
+QUIET_RESUMED = 342
+"""The same after a resumed one: one ticket."""
 
 
 def disguise(roots: Authority | None = None) -> Disguise:
@@ -74,10 +76,10 @@ class Peer:
         """The same as a relay is given it."""
         return sign(self.descriptor(**changes), self.identity)
 
-    async def bare(self, **changes: object) -> Link:
-        """A link without a circuit."""
+    async def bare(self, wears: Disguise | None = None, **changes: object) -> Link:
+        """A link without a circuit, in the disguise that it ``wears``."""
         keys = replace(self.keys, **changes)  # type: ignore[arg-type]
-        return await connect([("127.0.0.1", self.port)], keys, disguise(), Scratch(), self.owner)
+        return await connect([("127.0.0.1", self.port)], keys, wears or disguise(), Scratch(), self.owner)
 
     async def connect(self, **changes: object) -> Link:
         link = await self.bare(**changes)
@@ -100,7 +102,7 @@ class HiddenPeer:
         fields = {
             "identity": node.identity.public_key().public_bytes_raw(),
             "noise": node.noise.public_key().public_bytes_raw(),
-            "cover": node.cover.public_key().public_bytes_raw(),
+            "cover": node.covers[0].public,
             "cover_secret": node.cover_secret,
             "addresses": (),
             "decoy": "",
@@ -119,9 +121,7 @@ async def hidden(
     public: Peer, *, exit_port: int = 1, relay: Relay | None = None, waiting: int = SPARES
 ) -> AsyncIterator[HiddenPeer]:
     """Ready when ``waiting`` connections wait at ``public``."""
-    keys = NodeKeys(
-        Ed25519PrivateKey.generate(), X25519PrivateKey.generate(), X25519PrivateKey.generate(), os.urandom(32)
-    )
+    keys = NodeKeys(Ed25519PrivateKey.generate(), X25519PrivateKey.generate(), os.urandom(32), ()).rotated(time.time())
     exit_role = Exit(ExitPolicy(frozenset(), allowing(exit_port)), 1000)
     services = Services(exit_role, relay)
 
@@ -160,6 +160,7 @@ async def peer(
         cover_secret=os.urandom(32),
         server_name=NAME,
         quiet_after=quiet_after,
+        quiet_after_resumed=QUIET_RESUMED,
     )
     known = PeerKeys(
         config.peer_id, config.noise_public, cover.public_key().public_bytes_raw(), config.cover_secret, NAME

@@ -9,6 +9,7 @@ import fcntl
 import heapq
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -16,6 +17,7 @@ import struct
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -26,18 +28,23 @@ _TUNSETIFF = 0x400454CA
 _IFF_TUN_NO_PI = 0x1001
 _BURST = 32
 """Packets read from one device before the others have their turn."""
+_SALT = os.urandom(8)
+_CONNECTIONS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
     """One direction of a link. ``delay``: seconds one way; ``rate``: bytes a second, 0 for no limit.
 
-    ``queue``: bytes that may wait.
+    ``queue``: bytes that may wait. ``spread``: further seconds at most, the same for all packets of one connection;
+    ``jitter``: further seconds at most, for each packet anew, which keep a connection's packets in order.
     """
 
     delay: float = 0.0
     rate: float = 0.0
     queue: int = 1 << 20
+    spread: float = 0.0
+    jitter: float = 0.0
 
 
 @dataclass(slots=True)
@@ -50,9 +57,12 @@ class _Line:
     octets: int = 0
     drops: int = 0
     waits: list[float] = field(default_factory=list)
+    latest: dict[bytes, float] = field(default_factory=dict)
+    """When the last packet of each connection arrives."""
 
-    def due(self, size: int, now: float) -> float | None:
-        """When a packet of ``size`` bytes that came ``now`` arrives; ``None`` if it is dropped."""
+    def due(self, packet: bytes, now: float) -> float | None:
+        """When a packet that came ``now`` arrives; ``None`` if it is dropped."""
+        size = len(packet)
         self.packets += 1
         rate = self.wire.rate
         wait = max(0.0, self.free_at - now)
@@ -63,7 +73,20 @@ class _Line:
             self.free_at = now + wait + size / rate
             self.waits.append(wait)
         self.octets += size
-        return now + wait + (size / rate if rate else 0.0) + self.wire.delay
+        due = now + wait + (size / rate if rate else 0.0) + self.wire.delay
+        return due if not self.wire.spread and not self.wire.jitter else self._unsteady(packet, due)
+
+    def _unsteady(self, packet: bytes, due: float) -> float:
+        """The same on a way that is longer for some connections, and not the same for every packet."""
+        start = (packet[0] & 15) * 4
+        ends = sorted((packet[12:16] + packet[start : start + 2], packet[16:20] + packet[start + 2 : start + 4]))
+        connection = b"".join(ends)
+        share = zlib.crc32(connection + _SALT) / (1 << 32)
+        due += self.wire.spread * share + self.wire.jitter * random.random()
+        due = self.latest[connection] = max(due, self.latest.get(connection, 0.0))
+        if len(self.latest) > _CONNECTIONS:
+            del self.latest[next(iter(self.latest))]
+        return due
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +224,7 @@ class _Router:
             target = self._targets.get(packet[16:20])
             if target is None or packet[0] >> 4 != 4:
                 continue
-            due = self._lines[source, target].due(len(packet), time.monotonic())
+            due = self._lines[source, target].due(packet, time.monotonic())
             if due is not None:
                 self._count += 1
                 heapq.heappush(self._due, (due, self._count, target, packet))

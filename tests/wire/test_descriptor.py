@@ -44,6 +44,28 @@ def test_optional_fields_may_be_absent() -> None:
     assert verify(sign(hidden, KEY), NOW) == hidden
 
 
+def test_cover_keys_that_follow() -> None:
+    keys = tuple((NOW + week * 604800, os.urandom(32)) for week in range(3))
+    assert verify(sign(replace(GOOD, later=keys), KEY), NOW).later == keys
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        ((NOW, os.urandom(31)),),
+        ((NOW, os.urandom(32)), (NOW, os.urandom(32))),
+        ((NOW + 1, os.urandom(32)), (NOW, os.urandom(32))),
+        tuple((NOW + number, os.urandom(32)) for number in range(9)),
+        ((NOW,),),
+        (NOW,),
+        ((-1, os.urandom(32)),),
+    ],
+)
+def test_cover_keys_that_are_none(later: tuple) -> None:
+    with pytest.raises(DescriptorError, match="later"):
+        sign(replace(GOOD, later=later), KEY)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -113,6 +113,8 @@ def test_answer_leaves_out_what_was_not_asked_for() -> None:
         (b"[]", 0),
         (b"", 0),
         (b"\xff\xfe", 0),
+        (b'{"cmd":"\xa7","id":10}', 10),
+        (b'{"cmd":"\xa7","id":"\xa7"}', 0),
         (b"[" * 200_000, 0),
     ],
 )

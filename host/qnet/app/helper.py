@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from importlib import resources
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from qnet import __version__
 from qnet.app.exit_node import make_exit, serve_notice
 from qnet.app.membership import Membership, Public
 from qnet.app.modes import Capabilities, ModeError, capabilities
+from qnet.app.profile import load_profile
 from qnet.app.trust import load_roots, web_trust
 from qnet.browser.rules.keeper import RuleKeeper
 from qnet.browser.rules.store import RuleStore
@@ -102,6 +104,7 @@ class Helper:
         can = self._can = capabilities(self._settings)
         asyncio.get_running_loop().set_exception_handler(QuietTeller())
         disguise = load_disguise(self._settings)
+        shaped = replace(disguise, profile=load_profile) if self._settings.shaping else disguise
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._wait_for_signal)
@@ -111,15 +114,16 @@ class Helper:
                 discovery = self._discovery = Discovery(PeerBook(self._folders.data / "peers"), self._on_change)
                 tunnel = self._tunnel = Tunnel(
                     discovery.eligible_peers,
-                    disguise,
+                    shaped,
                     self._scratch,
                     self._on_change,
                     hops=self._settings.hops,
                     guards=self._folders.data / "guards.json",
+                    cover_rate=self._settings.cover_traffic * 1e6 / 3600,
                 )
                 tunnel.choose(self._settings.hops, self._settings.exit_country)
                 membership = Membership(
-                    self._settings, self._folders, can, disguise, self._scratch, discovery, self._in_use
+                    self._settings, self._folders, can, shaped, self._scratch, discovery, self._in_use
                 )
                 status_socket = bind(LOOPBACK, self._settings.status_port, what="the status", option="--status-port")
                 if can.relays:

@@ -12,7 +12,7 @@ from qnet.app.directory import Api
 from qnet.app.membership import Public
 from qnet.app.modes import Capabilities, ModeError
 from qnet.app.public import PublicNode, present, renew
-from qnet.keys import load_or_create
+from qnet.keys import KeyRing
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.client_link import Disguise
 from qnet.roles.discovery import Discovery
@@ -44,17 +44,22 @@ async def serve_hidden(
     """Begin in ``group`` to be reached through ``settings.via``; raises ``LocalError``. It listens nowhere."""
     assert settings.via is not None  # noqa: S101 - the caller's condition
     public = read_public(Path(settings.via))
-    keys = load_or_create(folders.data)
+    ring = KeyRing(folders.data)
+    keys = ring.keys
     services = Services(exit, Relay(policy, disguise, 0))
     find = partial(_newest, Path(settings.via), public, discovery)
     hidden = Hidden(keys, find, disguise, scratch, services, changed)
-    issue = partial(describe, keys, present(settings, can, "", public.peer_id))
+    presentation = present(settings, can, "", public.peer_id)
+
+    def issue(now: float, seconds: int) -> bytes:
+        return describe(ring.keys, presentation, now, seconds)
+
     try:
         descriptor = issue(time.time(), DESCRIPTOR_SECONDS)
     except DescriptorError as error:
         raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
     replace_file(folders.data / "descriptor.qnet", descriptor)
-    group.start_soon(renew, folders, lambda: issue(time.time(), DESCRIPTOR_SECONDS))
+    group.start_soon(renew, folders, ring, lambda: issue(time.time(), DESCRIPTOR_SECONDS))
     group.start_soon(hidden.run)
     prove = Prover(policy, disguise, scratch, keys.identity.public_key().public_bytes_raw()).prove
     membership = Public(keys, api, prove, lambda now: issue(now, LISTED_SECONDS))

@@ -121,7 +121,7 @@ class Membership:
                 if self._can.registers and self.public is not None and sources:
                     group.start_soon(self._registrar(self.public, sources).run)
                 if self._can.queries_directory and network is not None:
-                    client = DirectoryClient(network, sources, self._data / CACHE)
+                    client = DirectoryClient(network, sources, self._data / CACHE, self._disguise.clock.now)
                     wanted = self._wanted if self._can.proxies else None
                     group.start_soon(self._discovery.run, client, wanted)
                 if self._settings.mdns:
@@ -147,7 +147,8 @@ class Membership:
         return self.public.keys.identity.public_key().public_bytes_raw() if self.public is not None else b""
 
     def _registrar(self, public: Public, sources: list[Source]) -> Registrar:
-        return Registrar(public.keys.identity, public.describe, self._endorsements, sources)
+        clock = self._disguise.clock.now
+        return Registrar(public.keys.identity, public.describe, self._endorsements, sources, clock=clock)
 
     def _endorsements(self) -> list[bytes]:
         return self._networks.endorsements(time.time())

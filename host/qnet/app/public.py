@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import anyio
@@ -13,7 +12,8 @@ from anyio.abc import TaskGroup
 from qnet.app.directory import Api, listen_for_api, serve_api
 from qnet.app.membership import Public
 from qnet.app.modes import Capabilities, ModeError
-from qnet.keys import load_or_create
+from qnet.app.profile import load_profile
+from qnet.keys import KeyFileError, KeyRing
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.client_link import Disguise
 from qnet.roles.directory_door import DirectoryDoor
@@ -29,13 +29,17 @@ from qnet.roles.peer import (
 )
 from qnet.roles.prover import Prover
 from qnet.roles.relay import Relay
+from qnet.roles.replay_journal import ReplayJournal, boot_id
 from qnet.roles.services import Services
 from qnet.settings import Folders, Settings, replace_file, split_address
 from qnet.wire.descriptor import DescriptorError
 from qnet.wire.scratch import Scratch
 
 RENEW_SECONDS = 12 * 3600.0
-"""How often the descriptor that is given out by hand is issued anew."""
+"""How often the descriptor that is given out by hand is issued anew, and at the latest after new cover keys."""
+
+ROTATE_SECONDS = 3600.0
+"""How often is looked whether cover keys are due."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,30 +65,37 @@ async def serve_public(
 ) -> PublicNode:
     """Listen, and begin in ``group`` what goes with it; raises ``LocalError``. ``policy``: what this node dials."""
     assert settings.listen is not None and settings.decoy is not None  # noqa: S101 - capabilities() checked
-    keys = load_or_create(folders.data)
+    ring = KeyRing(folders.data)
     decoy_name, decoy_port = split_address(settings.decoy)
     decoy = split_address(settings.decoy_address) if settings.decoy_address else (decoy_name, decoy_port)
     place = PeerPlace(split_address(settings.listen), decoy_name, decoy)
     door = DirectoryDoor(api) if can.runs_directory else None
     relay = Relay(policy, disguise, settings.reservations)
     services = Services(exit, relay, door)
-    server = await serve_peer(place, keys, disguise, scratch, services)
-    issue = partial(describe, keys, present(settings, can, decoy_name))
+    given = folders.data / "descriptor.qnet"
+    journal = ReplayJournal(folders.data, time.time(), fresh=not given.exists(), boot=boot_id())
+    group.start_soon(journal.keep)
+    server = await serve_peer(place, ring, disguise, load_profile(), scratch, services, journal.cache)
+    presentation = present(settings, can, decoy_name)
+
+    def issue(now: float, seconds: int) -> bytes:
+        return describe(ring.keys, presentation, now, seconds)
+
     lifetime = OPERATOR_SECONDS if can.runs_directory else DESCRIPTOR_SECONDS
     try:
         descriptor = issue(time.time(), lifetime)
     except DescriptorError as error:
         server.close()
         raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
-    replace_file(folders.data / "descriptor.qnet", descriptor)
-    group.start_soon(renew, folders, lambda: issue(time.time(), lifetime))
+    replace_file(given, descriptor)
+    group.start_soon(renew, folders, ring, lambda: issue(time.time(), lifetime))
     if door is not None:
         group.start_soon(door.run)
         if settings.directory_http is not None:
             group.start_soon(serve_api, api, listen_for_api(settings.directory_http))
-    own = keys.identity.public_key().public_bytes_raw()
+    own = ring.keys.identity.public_key().public_bytes_raw()
     prove = Prover(policy, disguise, scratch, own, relay.reservations.has).prove
-    return PublicNode(server, services, Public(keys, api, prove, lambda now: issue(now, LISTED_SECONDS)))
+    return PublicNode(server, services, Public(ring.keys, api, prove, lambda now: issue(now, LISTED_SECONDS)))
 
 
 def present(settings: Settings, can: Capabilities, decoy: str, via: bytes = b"") -> Presentation:
@@ -101,11 +112,18 @@ def present(settings: Settings, can: Capabilities, decoy: str, via: bytes = b"")
     )
 
 
-async def renew(folders: Folders, issue: Callable[[], bytes]) -> None:
-    """Keep the file that ``qnet descriptor`` gives out from expiring while the node runs."""
+async def renew(folders: Folders, ring: KeyRing, issue: Callable[[], bytes]) -> None:
+    """While the node runs: rotate cover keys, and keep the file that ``qnet descriptor`` gives out from expiring."""
+    waited = 0.0
     while True:
-        await anyio.sleep(RENEW_SECONDS)
+        await anyio.sleep(ROTATE_SECONDS)
+        waited += ROTATE_SECONDS
         try:
-            replace_file(folders.data / "descriptor.qnet", issue())
+            rotated = await anyio.to_thread.run_sync(ring.refresh)
+            if rotated or waited >= RENEW_SECONDS:
+                replace_file(folders.data / "descriptor.qnet", issue())
+                waited = 0.0
         except OSError as error:
             _log.warning("the descriptor cannot be issued anew (%s)", error.strerror)
+        except KeyFileError:
+            _log.warning("the cover keys cannot be rotated: the key file cannot be written")

@@ -281,7 +281,7 @@ def check_newer(known: Entry, found: Descriptor) -> None:
 
 
 def _face(found: Descriptor) -> tuple[object, ...]:
-    return found.noise, found.cover, found.cover_secret, found.addresses, found.decoy, found.via
+    return found.noise, found.cover, found.later, found.cover_secret, found.addresses, found.decoy, found.via
 
 
 def _verified(what: str, verify: Callable[[], T]) -> T:

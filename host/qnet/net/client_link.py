@@ -2,25 +2,29 @@
 
 import asyncio
 import os
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from cryptography import x509
 
 from qnet.net import endings
+from qnet.net.clock import LEAST, MOST, Clock
 from qnet.net.handshake import ConnectionEndedError, dialled
 from qnet.net.link import Link, LinkOwner
+from qnet.net.network import network, router
 from qnet.wire.cover.appearance import Appearance
 from qnet.wire.cover.client import CoverClient, CoverResult
 from qnet.wire.cover.inner import PeerKeys
-from qnet.wire.cover.opening import Guise
+from qnet.wire.cover.opening import Guise, UnprovenPeerError
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.link import LinkSession, settings_frame
 from qnet.wire.scratch import Scratch
+from qnet.wire.shaping import Profile
 from qnet.wire.steps import Done
+from qnet.wire.tls.session import SessionTicket
 from qnet.wire.tls.template import Template
+from qnet.wire.tls.tickets import TicketJar
 from qnet.wire.tls.verify import ChainVerifier
 
 HANDSHAKE_SECONDS = 15.0
@@ -30,20 +34,43 @@ NEXT_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Disguise:
-    """What the client looks like, and whom it trusts to be a decoy."""
+    """What the client looks like, whom it trusts to be a decoy, with what it resumes its visits, and its clock.
+
+    ``profile``: what shapes its links, if anything. Relays make their connections without: only a client's begin with
+    what a browser says.
+    """
 
     template: Template
     look: Appearance
     roots: Sequence[x509.Certificate]
+    tickets: TicketJar = field(default_factory=TicketJar)
+    clock: Clock = field(default_factory=Clock)
+    profile: Callable[[], Profile] | None = None
 
-    def guise(self, now: float) -> Guise:
-        """The same for one handshake, at ``now`` (unix seconds)."""
-        return Guise(self.template, self.look, ChainVerifier(self.roots, now))
+    def guise(self, now: float, peer: PeerKeys, network: str) -> Guise:
+        """The same for one handshake with ``peer`` over ``network``, at ``now`` (unix seconds)."""
+        offer = self.tickets.take(_visited(peer), network, self.clock.system())
+        profile = self.profile() if self.profile else None
+        return Guise(self.template, self.look, ChainVerifier(self.roots, now), offer, profile)
+
+    def keep(self, tickets: Sequence[SessionTicket], peer: PeerKeys, network: str) -> None:
+        """Remember what the decoy of ``peer`` gave for the next visit over ``network``."""
+        self.tickets.keep(_visited(peer), tickets, network, self.clock.system())
+
+
+def _visited(peer: PeerKeys) -> tuple[bytes, str]:
+    return peer.peer_id, peer.server_name
+
+
+def network_of(transport: asyncio.Transport, router: str) -> str:
+    """The network of a connection, see ``network``."""
+    local = transport.get_extra_info("sockname")
+    return network(str(local[0]) if local else "", router)
 
 
 def peer_keys(peer: Descriptor) -> PeerKeys:
     """What a handshake needs of a descriptor."""
-    return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy, peer.via)
+    return PeerKeys(peer.peer_id, peer.noise, peer.cover, peer.cover_secret, peer.decoy, peer.via, peer.later)
 
 
 def places(peer: Descriptor) -> list[tuple[str, int]]:
@@ -63,12 +90,17 @@ class UnusablePeerError(RemoteError):
     """What is known of the peer makes no sense: its address, its decoy's name or its keys."""
 
 
+class WrongClockError(UnprovenPeerError):
+    """The decoy says that this computer's clock is wrong by more than a day."""
+
+
 async def connect(
     places: Sequence[tuple[str, int]], peer: PeerKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner
 ) -> Link:
     """A link to ``peer`` at the first of ``places`` (host and port) that answers.
 
-    Raises ``RemoteError`` of some kind, within 15 s; where several failed, what the best of them said.
+    Where the decoy answers instead and says that our clock is wrong, the place is tried once more at its time. Raises
+    ``RemoteError`` of some kind, within 15 s; where several failed, what the best of them said.
     """
     failed: RemoteError = UnusablePeerError("no address")
     loop = asyncio.get_running_loop()
@@ -89,12 +121,44 @@ async def connect(
 async def _connect(
     place: tuple[str, int], peer: PeerKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner, seconds: float
 ) -> Link:
-    now = time.time()
+    clock, loop = disguise.clock, asyncio.get_running_loop()
+    offset, deadline = clock.offset(peer.peer_id), loop.time() + seconds
     try:
-        core = CoverClient(peer, disguise.guise(now), os.urandom, now, settings_frame())
-        async with dialled(core, place, seconds) as (transport, done):
+        link = await _attempt(place, peer, disguise, scratch, owner, seconds, offset)
+    except UnprovenPeerError as error:
+        told = error.date - clock.system() if error.date is not None else offset
+        if abs(told) > MOST:
+            raise WrongClockError(error.date) from None
+        left = deadline - loop.time()
+        if abs(told - offset) < LEAST or left <= 0:
+            raise
+        offset = told
+        link = await _attempt(place, peer, disguise, scratch, owner, left, offset)
+    clock.agreed(peer.peer_id, offset)
+    return link
+
+
+async def _attempt(
+    place: tuple[str, int],
+    peer: PeerKeys,
+    disguise: Disguise,
+    scratch: Scratch,
+    owner: LinkOwner,
+    seconds: float,
+    offset: float,
+) -> Link:
+    """One connection, with the clock ``offset`` seconds ahead of this computer's."""
+    now, gateway = disguise.clock.system() + offset, await router()
+    try:
+
+        def begin(transport: asyncio.Transport) -> CoverClient:
+            guise = disguise.guise(now, peer, network_of(transport, gateway))
+            return CoverClient(peer, guise, os.urandom, now, settings_frame())
+
+        async with dialled(begin, place, seconds) as (transport, done):
             if transport.is_closing():
                 raise ConnectionEndedError
+            disguise.keep(done.result.tickets, peer, network_of(transport, gateway))
             return _link(transport, done, scratch, owner)
     except OSError as error:
         raise UnreachablePeerError(type(error).__name__) from None
@@ -105,6 +169,9 @@ async def _connect(
 def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratch, owner: LinkOwner) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
+    script = done.result.script
+    if script is not None:
+        session.shape(script.rest_up(now), script.profile)
     link = Link(session, transport, scratch, owner)
 
     def refuse(rest: bytes) -> None:
@@ -116,5 +183,6 @@ def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratc
     transport.set_protocol(link)
     link.receive(done.trailing)
     link.flush()
+    link.pump()
     transport.resume_reading()
     return link

@@ -97,6 +97,6 @@ def _ask(connection: socket.socket, message: AnyRequest) -> Answer | None:
                 answer = msgspec.json.decode(body, type=Answer)
                 if answer.id == message.id:
                     return answer
-    except (OSError, RemoteError, msgspec.DecodeError):
+    except (OSError, RemoteError, msgspec.DecodeError, UnicodeDecodeError):
         raise HelperError("the helper does not answer as it should", "Try: qnet stop, then qnet run") from None
     return None

@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from qnet.net.client_link import Disguise
 from qnet.net.handshake import dialled
@@ -15,13 +16,15 @@ from qnet.wire.errors import LocalError, RemoteError
 from qnet.wire.steps import Done
 from qnet.wire.tls.client import TlsClient
 from qnet.wire.tls.errors import CertificateError
-from qnet.wire.tls.session import TlsSession
+from qnet.wire.tls.record import RecordReader
+from qnet.wire.tls.session import SessionTicket, TlsSession
+from qnet.wire.tls.tickets import Offer
 from qnet.wire.tls.verify import ChainVerifier
 
 ATTEMPTS = 3
 QUIET_SECONDS = 0.3
 CONNECT_SECONDS = 10.0
-_APPLICATION_DATA = 23
+_HANDSHAKE, _APPLICATION_DATA = 22, 23
 
 
 class DecoyError(LocalError):
@@ -33,24 +36,38 @@ class DecoyError(LocalError):
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """``quiet_after``: fewest bytes seen between the client's Finished and the first silence."""
+    """Fewest bytes seen between the client's Finished and the first silence, after full and resumed handshakes."""
 
     quiet_after: int
+    quiet_after_resumed: int
 
 
 async def calibrate(address: tuple[str, int], server_name: str, disguise: Disguise) -> Calibration:
     """Measure the decoy; raises ``DecoyError``, which says what is wrong with it."""
-    counts = [await _post_handshake_bytes(address, server_name, disguise) for _ in range(ATTEMPTS)]
-    return Calibration(min(counts))
+    full = [await _visit(address, server_name, disguise) for _ in range(ATTEMPTS)]
+    offers = [Offer(ticket, 0) for visit in full for ticket in visit.tickets[-1:]]
+    resumed = [await _visit(address, server_name, disguise, offer) for offer in offers]
+    least = min(visit.size for visit in full)
+    # Who was never seen to resume will not; whatever figure stands for it then is not used.
+    return Calibration(least, min((visit.size for visit in resumed if visit.resumed), default=least))
 
 
-async def _post_handshake_bytes(address: tuple[str, int], server_name: str, disguise: Disguise) -> int:
-    try:
-        draft = disguise.template.build(server_name, os.urandom)
+class _Visit(NamedTuple):
+    size: int
+    resumed: bool
+    tickets: list[SessionTicket]
+
+
+async def _visit(address: tuple[str, int], server_name: str, disguise: Disguise, offer: Offer | None = None) -> _Visit:
+    def begin(_: asyncio.Transport) -> TlsClient:
+        draft = disguise.template.build(server_name, os.urandom, offer)
         draft.hello.session_id = os.urandom(32)
-        core = TlsClient(draft, ChainVerifier(disguise.roots, time.time()), os.urandom)
-        async with dialled(core, address, CONNECT_SECONDS) as (transport, done):
-            return await _count(transport, done, disguise)
+        return TlsClient(draft, ChainVerifier(disguise.roots, time.time()), os.urandom)
+
+    try:
+        async with dialled(begin, address, CONNECT_SECONDS) as (transport, done):
+            said = await _said(transport, done, disguise)
+            return _Visit(len(said), done.result.resumed, _tickets(done.result, said))
     except OSError:
         raise DecoyError("the decoy does not answer", "check --decoy and that the site is up") from None
     except ValueError:
@@ -61,37 +78,48 @@ async def _post_handshake_bytes(address: tuple[str, int], server_name: str, disg
         raise DecoyError(f"no TLS 1.3 with the decoy: {error}", "choose a site that speaks TLS 1.3") from None
 
 
-async def _count(transport: asyncio.Transport, done: Done[TlsSession], disguise: Disguise) -> int:
+def _tickets(session: TlsSession, said: bytes) -> list[SessionTicket]:
+    """The tickets among a decoy's records; raises ``TlsError``."""
+    records = RecordReader()
+    records.feed(said)
+    while (record := records.next()) is not None:
+        kind, content = session.open_record(record)
+        if kind == _HANDSHAKE:
+            session.receive_handshake(content)
+    return session.tickets
+
+
+async def _said(transport: asyncio.Transport, done: Done[TlsSession], disguise: Disguise) -> bytes:
     try:
         if done.result.alpn != b"h2":
             raise DecoyError("the decoy does not speak HTTP/2", "choose a site that does")
-        counter = _Counter(len(done.trailing))
-        transport.set_protocol(counter)
+        listener = _Listener(done.trailing)
+        transport.set_protocol(listener)
         transport.resume_reading()
         transport.write(done.result.flight + done.result.seal(_APPLICATION_DATA, disguise.look.preface()))
         async with asyncio.timeout(CONNECT_SECONDS):
-            return await counter.total()
+            return await listener.all()
     finally:
         transport.abort()
 
 
-class _Counter(asyncio.Protocol):
-    def __init__(self, count: int) -> None:
-        self._count = count
+class _Listener(asyncio.Protocol):
+    def __init__(self, heard: bytes) -> None:
+        self._heard = bytearray(heard)
         self._ended = False
 
     def data_received(self, data: bytes) -> None:
-        self._count += len(data)
+        self._heard += data
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
 
-    async def total(self) -> int:
-        """Bytes received until nothing came for a while; the first ones are waited for, since a server must speak."""
+    async def all(self) -> bytes:
+        """What comes until nothing does for a while; the first of it is waited for, since a server must speak."""
         seen = 0
-        while not self._ended and (not self._count or seen != self._count):
-            seen = self._count
+        while not self._ended and (not self._heard or seen != len(self._heard)):
+            seen = len(self._heard)
             await asyncio.sleep(QUIET_SECONDS)
-        if not self._count:
+        if not self._heard:
             raise DecoyError("the decoy closes after the handshake", "choose another site")
-        return self._count
+        return bytes(self._heard)

@@ -14,6 +14,8 @@ from qnet.wire.channel import record
 LINGER_SECONDS = 30.0
 """How long a connection that is closing may stand still with bytes that the other side does not take."""
 
+UNREAD_LIMIT = 1 << 18
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _ALERT_BODY = 19
 """Bytes in the body of an encrypted TLS 1.3 alert: level, description, content type, tag."""
@@ -53,6 +55,23 @@ def _check(transport: asyncio.Transport, before: int) -> None:
         reset(transport)
     else:
         _linger(transport)
+
+
+def was_reset(transport: asyncio.Transport) -> bool:
+    """Whether a RST has come that nobody has noticed yet."""
+    try:
+        return bool(transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    except OSError:
+        return True
+
+
+def unread(transport: asyncio.Transport) -> bytes:
+    """What the system still holds of a connection that was reset, at most ``UNREAD_LIMIT`` bytes."""
+    found = bytearray()
+    with suppress(OSError), socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as raw:
+        while len(found) < UNREAD_LIMIT and (data := raw.recv(UNREAD_LIMIT - len(found))):
+            found += data
+    return bytes(found)
 
 
 def alert_record() -> bytes:

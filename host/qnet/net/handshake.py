@@ -1,7 +1,7 @@
 """Drives a handshake core over a TCP connection."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar, cast
 
@@ -19,16 +19,26 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
     """Feeds what arrives to a core and writes what it says; ``result`` resolves to its ``Done``.
 
     After that the transport is paused: whoever takes over sets its own protocol and resumes reading.
+
+    ``begin`` makes the core as soon as there is a connection.
     """
 
-    def __init__(self, core: Handshake[T]) -> None:
-        self._core = core
+    def __init__(self, begin: Callable[[asyncio.Transport], Handshake[T]]) -> None:
+        self._begin = begin
+        self._core: Handshake[T]
+        self._later: asyncio.TimerHandle | None = None
+        self._outgoing = b""
+        self._done: Done[T] | None = None
         self.transport: asyncio.Transport | None = None
         self.received = 0
         self.result: asyncio.Future[Done[T]] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        try:
+            self._core = self._begin(self.transport)
+        except (RemoteError, ValueError) as error:
+            self._fail(error)
         self._step(b"")
 
     def data_received(self, data: bytes) -> None:
@@ -49,32 +59,56 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
         try:
             while True:
                 match self._core.step(data):
-                    case Send(out):
-                        self.transport.write(out)
+                    case Send(out, pause):
+                        self._send(out, pause)
                     case Receive():
                         return
                     case Done() as done:
                         self.transport.pause_reading()
-                        self.result.set_result(done)
+                        self._done = done
+                        self._finish()
                         return
                 data = b""
         except RemoteError as error:
             self._fail(error)
 
-    def _fail(self, error: RemoteError) -> None:
+    def _send(self, data: bytes, pause: float) -> None:
+        """In one write, after the pause; what is said meanwhile goes along with it."""
+        self._outgoing += data
+        if self._later is None and pause:
+            self._later = asyncio.get_running_loop().call_later(pause, self._write)
+        elif self._later is None:
+            self._write()
+
+    def _write(self) -> None:
+        assert self.transport is not None  # noqa: S101
+        self._later = None
+        data, self._outgoing = self._outgoing, b""
+        self.transport.write(data)
+        self._finish()
+
+    def _finish(self) -> None:
+        """It is over once everything is said."""
+        if self._done is not None and self._later is None and not self.result.done():
+            self.result.set_result(self._done)
+
+    def _fail(self, error: RemoteError | ValueError) -> None:
+        if self._later is not None:
+            self._later.cancel()
         if not self.result.done():
             self.result.set_exception(error)
 
 
 @asynccontextmanager
 async def dialled(
-    core: Handshake[T], address: tuple[str, int], seconds: float
+    begin: Callable[[asyncio.Transport], Handshake[T]], address: tuple[str, int], seconds: float
 ) -> AsyncIterator[tuple[asyncio.Transport, Done[T]]]:
-    """Connect to ``address`` and run ``core`` within ``seconds``; whatever ends the block by an exception closes.
+    """Connect to ``address`` and run the core that ``begin`` makes, within ``seconds``.
 
-    Raises ``OSError`` (``TimeoutError`` included) when there is no connection, else what the core raises.
+    Whatever ends the block by an exception closes. Raises ``OSError`` (``TimeoutError`` included) when there is no
+    connection, else what the core raises, or ``begin`` (``ValueError``, too).
     """
-    protocol = HandshakeProtocol(core)
+    protocol = HandshakeProtocol(begin)
     try:
         async with asyncio.timeout(seconds):
             transport, _ = await asyncio.get_running_loop().create_connection(lambda: protocol, *address)

@@ -54,8 +54,9 @@ class Link(asyncio.BufferedProtocol):
         self.scratch = scratch
         self.loop = asyncio.get_running_loop()
         self.owner = owner
-        self.paused = False
         self.closed = False
+        self._full = self._held_back = False
+        self._timer: asyncio.TimerHandle | None = None
         self.released = False
         self.on_bad_record: Callable[[bytes], None] | None = None
         self.on_reservation: Callable[[Reservation], None] | None = None
@@ -68,6 +69,11 @@ class Link(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=LINK_WRITE_HIGH)
         tune(transport)
         self.alive = Alive(self.loop, self.channel.ping, lambda: self._lose("no answer"))
+
+    @property
+    def paused(self) -> bool:
+        """Whether it takes no more for now."""
+        return self._full or self._held_back
 
     @property
     def streams(self) -> int:
@@ -107,6 +113,7 @@ class Link(asyncio.BufferedProtocol):
         self.channel.dispatch(events)
         for channel, told in inner:
             channel.dispatch(told)
+        self.pump()
 
     def receive(self, data: bytes) -> None:
         """Bytes that arrived before this protocol was in place."""
@@ -142,16 +149,23 @@ class Link(asyncio.BufferedProtocol):
         self._end("the connection was lost")
 
     def pause_writing(self) -> None:
-        self.paused = True
+        self._full = True
         self._paused_at, self._paused_with = self.loop.time(), self._transport.get_write_buffer_size()
+        self._pause()
+
+    def _pause(self) -> None:
         for channel in list(self._channels):
             channel.pause()
 
     def resume_writing(self) -> None:
-        self.paused = False
+        self._full = False
         self._fit()
-        for channel in list(self._channels):
-            channel.resume()
+        self._resume()
+
+    def _resume(self) -> None:
+        if not self.paused:
+            for channel in list(self._channels):
+                channel.resume()
 
     def _fit(self) -> None:
         """Let as much wait as leaves in ``QUEUE_SECONDS``, by how quickly it left just now."""
@@ -172,15 +186,44 @@ class Link(asyncio.BufferedProtocol):
 
     def write(self, records: memoryview | bytes) -> None:
         """Send sealed records, which may lie in the scratch's buffer."""
+        self.pump()
         self._transport.write(records)
         if TRANSPORT_KEEPS_VIEWS and self._transport.get_write_buffer_size():
             self.scratch.renew_sealed()
 
     def write_control(self, records: bytes) -> None:
         """Send records that no credit bounds; a link whose other side does not read is given up."""
+        self.pump()
         self._transport.write(records)
         if self._transport.get_write_buffer_size() > CONTROL_LIMIT:
             self._lose("the other side does not read")
+
+    def pump(self) -> None:
+        """Send what the link's script has due, and come back when it has more."""
+        session = self.channel.session
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.closed:
+            return
+        now = self.loop.time()
+        for each in session.shaped(now):
+            self._transport.write(each)
+        due = session.next_timer()
+        if due is not None:
+            self._timer = self.loop.call_at(max(due, now), self.pump)
+        if session.held_back != self._held_back:
+            self._held_back = session.held_back
+            if self._held_back:
+                self._pause()
+            else:
+                self._resume()
+
+    def visit(self, seed: bytes) -> int:
+        """Play another script, if the session can; gives what it costs, in bytes of both ways."""
+        cost = self.channel.session.visit(seed, self.loop.time())
+        self.pump()
+        return cost
 
     def _lose(self, reason: str) -> None:
         """Nobody is there to be told."""
@@ -208,6 +251,9 @@ class Link(asyncio.BufferedProtocol):
             return
         self.closed = True
         self.alive.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for channel in self._channels[::-1]:
             channel.end()
         self.owner.link_closed(self, reason)

@@ -86,7 +86,7 @@ class NativeHost:
                     raise NativeHostError("failed", msgspec.json.decode(body, type=FailedEvent).error)
                 if heard.id == request.id and not heard.event:
                     return msgspec.json.decode(body, type=Answer)
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise NativeHostError("garbage") from None
 
     def _next(self, deadline: float) -> bytes:

@@ -13,6 +13,7 @@ records; a circuit that overruns it is closed.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from qnet.net import endings
 from qnet.net.alive import tune
@@ -27,7 +28,7 @@ from qnet.wire.reservation import Passage
 
 
 class NextHop(asyncio.BufferedProtocol):
-    """One circuit's way on. A ``CircuitHandler`` of the client's channel."""
+    """One circuit's way on. A ``CircuitHandler`` of the client's channel. ``on_answer`` is called when N2 is there."""
 
     def __init__(
         self, channel: Channel, circuit: int, exchange: Exchange | Passage, transport: asyncio.Transport
@@ -35,6 +36,7 @@ class NextHop(asyncio.BufferedProtocol):
         self._channel = channel
         self._circuit = circuit
         self._exchange = exchange
+        self.on_answer: Callable[[], None] = lambda: None
         self._messages = 0
         self._answered = False
         self._carry = b""
@@ -143,6 +145,7 @@ class NextHop(asyncio.BufferedProtocol):
             self._transport.write(output)
         if second is not None:
             self._answered = True
+            self.on_answer()
             self._carry = exchange.trailing
             self._channel.send_message(self._circuit, second)
 

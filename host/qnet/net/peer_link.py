@@ -7,6 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import cast
 
 from qnet.net import endings
@@ -37,6 +38,7 @@ class PeerConnection:
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
         self._spliced = False
+        self._decoy_left = False
         self._timer: asyncio.TimerHandle | None = None
         self.client = _Side(self, self._from_client)
         self.decoy = _Side(self, self._from_decoy)
@@ -88,7 +90,7 @@ class PeerConnection:
         self._set_timer()
 
     def _to_decoy(self, data: bytes) -> None:
-        if self.decoy.ended and self._link is not None:
+        if self._decoy_left:
             # The decoy left during the tunnel; it would have answered a bad record with an alert and closed.
             self.client.write(endings.alert_record())
             self.client.close_when_sent()
@@ -115,6 +117,8 @@ class PeerConnection:
     def _establish(self, event: Established) -> None:
         assert self.client.transport is not None  # noqa: S101
         session = LinkSession(event.keys, initiator=False, scratch=self._scratch, now=self._loop.time())
+        if event.script is not None:
+            session.shape(event.script.rest_down(self._loop.time()), event.script.profile)
         session.settings()
         link = self._link = Link(session, self.client.transport, self._scratch, self)
         link.on_bad_record = self._back_to_decoy
@@ -124,6 +128,7 @@ class PeerConnection:
         if event.trailing and not link.closed:
             link.receive(event.trailing)
         link.flush()
+        link.pump()
 
     def _back_to_decoy(self, rest: bytes) -> None:
         """The tunnel is over; the decoy answers what it could not read."""
@@ -161,19 +166,19 @@ class PeerConnection:
         if side is self.client:
             self._act(self.core.client_eof())
         elif tunnelling:
+            self._decoy_left = True
             return
         else:
             self._act(self.core.decoy_eof())
-            # Without a decoy that can still speak nothing is hidden any more: no tunnel begins from here.
-            self._act(self.core.client_eof())
         side.other.write_eof()
 
     def lost(self, side: "_Side", error: Exception | None) -> None:
         """``side``'s connection is gone."""
         if self._link is not None and not self._link.closed and side is self.decoy:
-            side.ended = True
+            self._decoy_left = True
             return
         if isinstance(error, ConnectionError):
+            side.take_rest(error)
             side.other.reset()
         else:
             side.other.close_when_sent()
@@ -221,6 +226,13 @@ class _Side(asyncio.Protocol):
             self._watch.close()
         self._connection.lost(self, exc)
 
+    def take_rest(self, error: ConnectionError) -> None:
+        """What came before a reset that showed in writing first: whoever asks the decoy itself reads it, too."""
+        if self.transport is not None and (rest := endings.unread(self.transport)):
+            self._receive(rest)
+        if isinstance(error, BrokenPipeError):  # what the system says when FIN came before the reset
+            self.other.write_eof()
+
     def pause_writing(self) -> None:
         self.other.pause()
 
@@ -235,11 +247,14 @@ class _Side(asyncio.Protocol):
         if self.transport is None or self.transport.is_closing() or self._said_all:
             return
         self._said_all = True
-        if self.ended:
+        if not self.ended:
+            with suppress(OSError):  # it is reset, and what it said before that is still to be read
+                self.transport.write_eof()
+        elif endings.was_reset(self.transport):
+            self._hung_up()
+        else:
             self.close_when_sent()  # both directions are done
             self.other.close_when_sent()
-        else:
-            endings.end_output(self.transport)
 
     def close_when_sent(self) -> None:
         if self.transport is not None and not self.transport.is_closing():

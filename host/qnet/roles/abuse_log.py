@@ -94,5 +94,5 @@ def _minute(line: bytes) -> str:
     """The minute of a line; what cannot be read is older than all."""
     try:
         return msgspec.json.decode(line, type=_Line).minute
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ""

@@ -17,6 +17,7 @@ from qnet.net.circuit import Circuit
 from qnet.net.client_link import Disguise, connect, peer_keys, places
 from qnet.net.link import Link
 from qnet.net.stream import StreamSocket
+from qnet.roles.visits import Visits
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.events import Extend, Reserve, StreamOpen
@@ -76,10 +77,14 @@ class Route:
 
 
 class Circuits:
-    """The ``LinkOwner`` of a client's links. ``lost`` is called with a route that ended by itself."""
+    """The ``LinkOwner`` of a client's links. ``lost`` is called with a route that ended by itself.
 
-    def __init__(self, disguise: Disguise, scratch: Scratch, lost: Callable[[Route], None]) -> None:
+    ``visits``: what happens on links on which nothing happens.
+    """
+
+    def __init__(self, disguise: Disguise, scratch: Scratch, lost: Callable[[Route], None], visits: Visits) -> None:
         self._disguise = disguise
+        self._visits = visits
         self._scratch = scratch
         self._lost = lost
         self.routes: list[Route] = []
@@ -189,6 +194,7 @@ class Circuits:
             elif not route.is_fresh(now) or now - route.used_at >= idle:
                 self.close(route)
         self._close_links()
+        self._visits.look(self._links.values(), now)
 
     def _close_links(self) -> None:
         used = {route.circuit.link for route in self.routes}

@@ -92,6 +92,6 @@ def _read(path: Path) -> dict[str, tuple[int, int]]:
             return msgspec.json.decode(file.read(LIMIT), type=_File).days
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         _log.warning("the exit's kept usage cannot be read: it begins anew")
         return {}

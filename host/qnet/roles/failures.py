@@ -1,7 +1,7 @@
 """What a person is told when a tunnel is not made, and by what it failed."""
 
 from qnet.net.circuit import ExtendError
-from qnet.net.client_link import UnreachablePeerError, UnusablePeerError
+from qnet.net.client_link import UnreachablePeerError, UnusablePeerError, WrongClockError
 from qnet.wire.cover.opening import UnprovenPeerError
 from qnet.wire.errors import Place, RemoteError
 from qnet.wire.messages import ErrorInfo
@@ -49,6 +49,15 @@ _EXPLANATIONS: tuple[tuple[type[RemoteError], ErrorInfo], ...] = (
             message="The cover site's certificate is not valid here.",
             hint="Somebody may be intercepting this network, or this computer's clock is wrong. Nothing was sent.",
             place=Place.LOCAL_NETWORK,
+        ),
+    ),
+    (
+        WrongClockError,
+        ErrorInfo(
+            code="wrong-clock",
+            message="This computer's clock is wrong by more than a day.",
+            hint="Set its date and time, then connect again.",
+            place=Place.HOST,
         ),
     ),
     (

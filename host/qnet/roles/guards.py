@@ -29,7 +29,7 @@ def load(path: Path) -> Guards:
             content = msgspec.json.decode(file.read(_LIMIT), type=_Content)
     except FileNotFoundError:
         return Guards()
-    except (OSError, msgspec.DecodeError, RecursionError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _log.warning("the guards' file cannot be read: %s", type(error).__name__)
         return Guards()
     return Guards([Guard(each.peer, each.since) for each in content.guards][:MAX_GUARDS], list(content.changes))

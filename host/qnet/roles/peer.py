@@ -1,10 +1,9 @@
 """The peer: the public listener in front of a decoy, and the descriptor that leads to it."""
 
 import asyncio
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from qnet.keys import NodeKeys
+from qnet.keys import KeyRing, NodeKeys
 from qnet.net.client_link import Disguise
 from qnet.net.decoy import calibrate
 from qnet.net.link import LinkOwner
@@ -14,6 +13,7 @@ from qnet.wire.cover.peer import PeerConfig
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.descriptor import Descriptor, peer_id, sign
 from qnet.wire.scratch import Scratch
+from qnet.wire.shaping import Profile
 
 DESCRIPTOR_SECONDS = 7 * 86400
 """How long a descriptor handed out by hand lives."""
@@ -43,10 +43,11 @@ class Presentation:
 
 def describe(keys: NodeKeys, presentation: Presentation, now: float, seconds: int = DESCRIPTOR_SECONDS) -> bytes:
     """The signed descriptor, issued ``now`` (unix seconds), good for ``seconds``; raises ``DescriptorError``."""
+    (_, cover), *later = keys.chain(now, now + seconds)
     descriptor = Descriptor(
         identity=keys.identity.public_key().public_bytes_raw(),
         noise=keys.noise.public_key().public_bytes_raw(),
-        cover=keys.cover.public_key().public_bytes_raw(),
+        cover=cover,
         cover_secret=keys.cover_secret,
         addresses=(presentation.address,) if presentation.address else (),
         decoy=presentation.decoy,
@@ -57,6 +58,7 @@ def describe(keys: NodeKeys, presentation: Presentation, now: float, seconds: in
         country=presentation.country,
         invite_only=presentation.invite_only,
         via=presentation.via,
+        later=tuple(later),
     )
     return sign(descriptor, keys.identity)
 
@@ -71,22 +73,34 @@ class PeerPlace:
 
 
 async def serve_peer(
-    place: PeerPlace, keys: NodeKeys, disguise: Disguise, scratch: Scratch, owner: LinkOwner
+    place: PeerPlace,
+    ring: KeyRing,
+    disguise: Disguise,
+    profile: Profile,
+    scratch: Scratch,
+    owner: LinkOwner,
+    replay: ReplayCache,
 ) -> asyncio.Server:
-    """Measure the decoy, then listen; raises ``DecoyError`` or ``ListenError``."""
+    """Measure the decoy, then listen; raises ``DecoyError`` or ``ListenError``.
+
+    Clients are recognised by the cover keys that ``ring`` has at the moment.
+    """
+    keys = ring.keys
     calibration = await calibrate(place.decoy_address, place.decoy_name, disguise)
     config = PeerConfig(
         peer_id=peer_id(keys.identity.public_key().public_bytes_raw()),
         noise_private=keys.noise.private_bytes_raw(),
         noise_public=keys.noise.public_key().public_bytes_raw(),
-        cover=(keys.cover,),
+        cover=(),
         cover_secret=keys.cover_secret,
         server_name=place.decoy_name,
         quiet_after=calibration.quiet_after,
+        quiet_after_resumed=calibration.quiet_after_resumed,
+        profile=profile,
     )
-    replay = ReplayCache(time.time())
 
     def accept() -> asyncio.BaseProtocol:
-        return PeerConnection(config, place.decoy_address, replay, scratch, owner).client
+        now = replace(config, cover=ring.keys.cover_privates)
+        return PeerConnection(now, place.decoy_address, replay, scratch, owner).client
 
     return await serve(accept, bind(*place.listen, what="the public", option="--listen"))

@@ -148,7 +148,7 @@ def unmet(verdict: Verdict, tunnel: Tunnel) -> bool:
 
 class _Connection(HandshakeProtocol[ProxyRequest]):
     def __init__(self, proxy: Proxy, optimistic: bool) -> None:
-        super().__init__(ProxyHandshake())
+        super().__init__(lambda _: ProxyHandshake())
         self._proxy = proxy
         self.optimistic = optimistic
 

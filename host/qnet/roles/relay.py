@@ -8,13 +8,13 @@ nobody can dial has left connections here (``reservations``).
 import asyncio
 import logging
 import os
-import time
 
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.channel import Channel
-from qnet.net.client_link import HANDSHAKE_SECONDS, NEXT_SECONDS, Disguise, peer_keys
+from qnet.net.client_link import HANDSHAKE_SECONDS, NEXT_SECONDS, Disguise, network_of, peer_keys
 from qnet.net.dial import DialError
 from qnet.net.handshake import dialled
+from qnet.net.network import router
 from qnet.net.next_hop import NextHop
 from qnet.roles.dialable import dialable
 from qnet.roles.reservations import Reservations
@@ -70,7 +70,7 @@ class Relay:
         channel.close_circuit(event.circuit, code)
 
     async def _connect(self, channel: Channel, event: Extend) -> None:
-        peer = verify(event.descriptor, time.time())
+        peer = verify(event.descriptor, self._disguise.clock.now())
         if peer.via:
             return await self._hand_over(channel, event, peer)
         failed: Exception | None = None
@@ -101,12 +101,20 @@ class Relay:
         channel.flush()
 
     async def _dial(self, channel: Channel, event: Extend, peer: Descriptor, place: tuple[str, int]) -> None:
-        now = time.time()
-        core = CoverOpening(peer_keys(peer), self._disguise.guise(now), os.urandom, now)
-        async with dialled(core, place, HANDSHAKE_SECONDS) as (transport, done):
+        keys, disguise = peer_keys(peer), self._disguise
+        now, gateway = disguise.clock.system() + disguise.clock.offset(keys.peer_id), await router()
+
+        def begin(transport: asyncio.Transport) -> CoverOpening:
+            guise = disguise.guise(now, keys, network_of(transport, gateway))
+            return CoverOpening(keys, guise, os.urandom, now)
+
+        async with dialled(begin, place, HANDSHAKE_SECONDS) as (transport, done):
             if channel.ended or not channel.session.extends(event.circuit):
                 raise DialError(Reset.LINK_LOST)
-            hop = NextHop(channel, event.circuit, Exchange(done.result, done.trailing), transport)
+            exchange = Exchange(done.result, done.trailing)
+            hop = NextHop(channel, event.circuit, exchange, transport)
+            hop.on_answer = lambda: disguise.keep(exchange.tickets, keys, network_of(transport, gateway))
+            transport.write(done.result.preface)
             transport.set_protocol(hop)
             channel.circuits[event.circuit] = hop
             channel.session.extended(event.circuit, done.result.client_digest, done.result.server_digest)

@@ -15,6 +15,8 @@ SHOWN = (
     "status_port",
     "hops",
     "browser_template",
+    "shaping",
+    "cover_traffic",
     "exit_only",
     "exit_max_connections",
     "exit_connects_per_client",

@@ -30,6 +30,7 @@ from qnet.net.stream import StreamSocket
 from qnet.roles import guards as guard_file
 from qnet.roles.circuits import BuildError, Circuits, Route, Wish
 from qnet.roles.failures import NO_EXIT_THERE, NO_PEERS, PATH_BIAS, TOO_FEW_PEERS, explain
+from qnet.roles.visits import Visits
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.messages import ErrorInfo, Hop, State, Traffic
@@ -84,7 +85,7 @@ class Tunnel:
     """Start ``run`` in a task; ``changed`` is called after every change of the view's state.
 
     ``peers`` gives those that may be used: joined by hand, or eligible in a network. ``guards``: the file in which the
-    first hops of longer routes are remembered.
+    first hops of longer routes are remembered. ``cover_rate``: bytes a second spent on links that are idle.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class Tunnel:
         rng: random.Random | None = None,
         hops: int = 1,
         guards: Path | None = None,
+        cover_rate: float = 0.0,
     ) -> None:
         self._peers = peers
         self._changed = changed
         self._rng = rng or random.SystemRandom()
         self._usual = Wish(hops)
-        self._circuits = Circuits(disguise, scratch, self._on_loss)
+        self._clock = disguise.clock
+        self._circuits = Circuits(disguise, scratch, self._on_loss, Visits(cover_rate, self._rng))
         self._guard_file = guards
         self._guards = Guards()
         self._known: list[Eligible] = []
@@ -186,7 +189,7 @@ class Tunnel:
     def offers(self, country: str, hops: int) -> bool:
         """Whether the known peers make a route of ``hops`` (0: the usual number) to ``country`` (empty: any)."""
         wish = Wish(hops or self._usual.hops, country)
-        peers = usable(self._known, wish.hops, time.time())
+        peers = usable(self._known, wish.hops, self._clock.now())
         return wish.hops <= MAX_HOPS and next(self._paths(peers, wish), None) is not None
 
     async def _demand(self) -> Route:
@@ -329,10 +332,10 @@ class Tunnel:
 
     async def _learn(self) -> None:
         """Ask anew which peers there are."""
-        peers = await asyncio.to_thread(self._peers, time.time())
+        peers = await asyncio.to_thread(self._peers, self._clock.now())
         self._known = [each if isinstance(each, Eligible) else joined(each) for each in peers]
         self._learnt_at = asyncio.get_running_loop().time()
-        self._peer_count = len(usable(self._known, self._usual.hops, time.time()))
+        self._peer_count = len(usable(self._known, self._usual.hops, self._clock.now()))
 
     def _paths(self, peers: list[Eligible], wish: Wish) -> Iterator[list[Descriptor]]:
         allowed = self._guards.allowed({each.descriptor.peer_id for each in peers}, time.time())
@@ -349,7 +352,7 @@ class Tunnel:
     async def _attempt(self, wish: Wish, beside: Route | None = None) -> Route | None:
         """Try several paths, as long as somebody needs a tunnel; ``beside``: a route to share only the guard with."""
         await self._learn()
-        peers = usable(self._known, wish.hops, time.time())
+        peers = usable(self._known, wish.hops, self._clock.now())
         tried: set[tuple[bytes, ...]] = set()
         used = {peer.peer_id for peer in beside.path[1:]} if beside else set()
         while len(tried) < MAX_PATHS and self._wanted():

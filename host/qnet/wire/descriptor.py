@@ -7,7 +7,7 @@ The envelope is ``signed``'s, the context ``"qnet-descriptor-1"``, the signer th
 | 0 | version | 1 |
 | 1 | identity: Ed25519 public key | 32 bytes |
 | 2 | noise: S, X25519 | 32 bytes |
-| 3 | cover: C, X25519, rotated weekly | 32 bytes |
+| 3 | cover: C, X25519, when it was issued | 32 bytes |
 | 4 | cover_secret | 32 bytes |
 | 5 | addresses | 1…8 texts ``host:port``; absent with ``via`` |
 | 6 | decoy: the TLS name | text, absent with ``via`` |
@@ -16,6 +16,7 @@ The envelope is ``signed``'s, the context ``"qnet-descriptor-1"``, the signer th
 | 10, 11 | nickname, country (two capital letters) | text, may be absent |
 | 12 | invite_only: never listed nor gossiped | true, may be absent |
 | 13 | via: the peer_id of the relay through which alone it is reached, see ``reservation`` | 32 bytes, may be absent |
+| 14 | later: 1…8 of ``[from, C]``: the cover keys that follow, each from a time on | array, may be absent |
 """
 
 import hashlib
@@ -59,6 +60,7 @@ class Descriptor:
     country: str = ""
     invite_only: bool = False
     via: bytes = b""
+    later: tuple[tuple[int, bytes], ...] = ()
     signed: bytes = field(default=b"", compare=False, repr=False)
 
     @property
@@ -70,6 +72,17 @@ class Descriptor:
 def peer_id(identity: bytes) -> bytes:
     """What a peer is called: SHA-256 of its identity key, 32 bytes."""
     return hashlib.sha256(identity).digest()
+
+
+def _is_later(value: object) -> bool:
+    if not isinstance(value, list) or not 1 <= len(value) <= 8:
+        return False
+    times = []
+    for each in value:
+        match each:
+            case [int() as start, bytes() as key] if is_time(start) and is_key(key):
+                times.append(start)
+    return len(times) == len(value) and times == sorted(set(times))
 
 
 def _is_roles(value: object) -> bool:
@@ -94,6 +107,7 @@ _KIND = Kind(
         "country": Field(11, is_country, ""),
         "invite_only": Field(12, lambda value: value is True, False),
         "via": Field(13, is_key, b""),
+        "later": Field(14, _is_later, ()),
     },
     signer="identity",
     error=DescriptorError,
@@ -108,7 +122,9 @@ def sign(descriptor: Descriptor, key: Ed25519PrivateKey) -> bytes:
 
 def verify(data: bytes, now: float) -> Descriptor:
     """The descriptor in ``data``; raises ``DescriptorError`` or ``DescriptorExpiredError``."""
-    descriptor = Descriptor(**{"addresses": (), "decoy": ""} | _KIND.verify(data), signed=data)
+    values = {"addresses": (), "decoy": ""} | _KIND.verify(data)
+    values["later"] = tuple(map(tuple, values.get("later", ())))
+    descriptor = Descriptor(**values, signed=data)
     _check_reach(descriptor)
     _KIND.check_issued(descriptor.issued, now)
     if descriptor.expires <= now:

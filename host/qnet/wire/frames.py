@@ -21,7 +21,8 @@ Link frames: PING and PONG carry 8 bytes that come back; SETTINGS a CBOR map; RE
 under the old key). Circuit frames: EXTEND carries the next peer's signed descriptor, EXTENDED two digests of 32 bytes,
 CREDIT a credit(4): this many more bytes of records may be forwarded; CLOSE a code(1): the circuit is gone. TRUNCATE is
 not understood by this version. RESERVE carries a signed statement, RESERVED code(1) ‖ seconds(4), TAKEN and READY
-nothing: see ``reservation``.
+nothing: see ``reservation``. PIECE carries a fragment of a row of plaintexts, VISIT the seed(10) of a script: see
+``shaping``.
 """
 
 import struct
@@ -50,12 +51,14 @@ class Frame(IntEnum):
     RESERVED = 12
     TAKEN = 13
     READY = 14
+    PIECE = 15
     OPEN = 16
     OPENED = 17
     DATA = 18
     FIN = 19
     RESET = 20
     WINDOW = 21
+    VISIT = 22
 
 
 class Reset(IntEnum):

@@ -28,6 +28,7 @@ from qnet.wire.events import BadRecord, Broken, Event, Forwarded
 from qnet.wire.frames import FORWARD_HEADER, HEADER, MAX_WINDOW, STREAM_HEADER, Frame, FrameError
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import HEADROOM, RECORD_ROOM, RECORDS, Scratch
+from qnet.wire.shaping import Shaper
 from qnet.wire.streams import HOP_WINDOW
 
 _FORWARD_GAP = RECORD_HEADER - FORWARD_HEADER.size
@@ -53,6 +54,7 @@ class Layer:
         """Bytes of this session's records that the relay before its other end may be given (not of an outermost)."""
         self._inner: dict[int, Layer] = {}
         self._extended: set[int] = set()
+        self._shaper: Shaper | None = None
         self._carry = b""
         self._closed = False
         self._events: list[Event] = []
@@ -80,6 +82,7 @@ class Layer:
         wire = self._scratch.wire
         self._scratch.owners = [None] * len(self._scratch.owners)
         position, end = 0, len(self._carry) + count
+        before = self._opener.counter
         try:
             while end - position >= RECORD_HEADER and not self._closed:
                 body_end = position + RECORD_HEADER + record_length(wire, position)
@@ -90,6 +93,8 @@ class Layer:
         except BadRecordError:
             self._fail(BadRecord(bytes(wire[position:end])))
         self._carry = bytes(wire[position:end])
+        if self._shaper is not None:
+            self._shaper.heard(self._opener.counter - before, now)
         return self.take_events()
 
     def take_events(self) -> list[Event]:
@@ -248,7 +253,10 @@ class Layer:
         """``count`` bytes are about to be sealed."""
 
     def _seal(self, plaintext: memoryview, out: memoryview) -> int:
-        """Write one record as it goes on the wire, under every layer; gives its size."""
+        """Write one record as it goes on the wire, under every layer; gives its size, 0 if ``shaped`` has it."""
+        if self._shaper is not None:
+            self._shaper.put(plaintext)
+            return 0
         if self._outer is None:
             length = self._sealer.seal_into(plaintext, out[RECORD_HEADER:])
             put_header(out, 0, length)

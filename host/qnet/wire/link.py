@@ -152,6 +152,10 @@ class LinkSession(Reservable):
                 self._credit_frame(circuit, frames.parse_credit(body))
             case Frame.EXTEND | Frame.EXTENDED | Frame.CLOSE:
                 self._circuit_frame(kind, circuit, body)
+            case Frame.PIECE:
+                self._open_pieces(body, now)
+            case Frame.VISIT:
+                self._visit_frame(bytes(body), now)
             case Frame.RESERVE | Frame.RESERVED | Frame.TAKEN | Frame.READY:
                 self._reservation_frame(kind, circuit, body)
             case _:
@@ -423,7 +427,8 @@ class LinkSession(Reservable):
         if not self._may_speak():
             return b""
         pending, self._pending = self._pending, bytearray()
-        rekey = self._sealed_bytes >= REKEY_BYTES or now - self._keyed_at >= REKEY_SECONDS
+        due = self._sealed_bytes >= REKEY_BYTES or now - self._keyed_at >= REKEY_SECONDS
+        rekey = due and self._shaper is None  # what waits to be shaped leaves under the present key
         if rekey:
             pending += frames.frame(Frame.REKEY, 0)
         out = memoryview(bytearray(RECORD_ROOM))

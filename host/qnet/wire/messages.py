@@ -480,10 +480,10 @@ def decode_request(body: bytes) -> AnyRequest:
     """Parse one request; raises ``MessageError``, whose ``code`` is the request's id where it could be read."""
     try:
         return _requests.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         try:
             identifier = msgspec.json.decode(body, type=_OnlyId).id
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             identifier = 0
         raise MessageError(str(error), identifier) from None
 

@@ -6,19 +6,19 @@ from qnet.wire.frames import Frame, FrameError, Reset
 from qnet.wire.layers import Layer
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import Scratch
+from qnet.wire.shaped import Shaped
 
 _FROM_INITIATOR = (Frame.RESERVE, Frame.READY)
 
 
-class Reservable(Layer):
+class Reservable(Shaped):
     """A session that may serve as a reservation, in place of circuits. ``initiator``: the hidden relay's end."""
 
     def __init__(
         self, keys: TransportKeys, scratch: Scratch, outer: "Layer | None", circuit: int, *, initiator: bool
     ) -> None:
-        super().__init__(keys, scratch, outer, circuit)
+        super().__init__(keys, scratch, outer, circuit, initiator=initiator)
         self.handshake_hash = keys.handshake_hash
-        self._initiator = initiator
         self._highest = 0
         self._pending = bytearray()
         self._reserved = self._taken = self._silent = False

@@ -57,7 +57,8 @@ def test_a_damaged_file_is_told_and_stays(tmp_path: Path) -> None:
     assert [entry.url for entry in store.load()] == ["https://lists.test/"]
     path = tmp_path / "subscriptions.json"
     assert path.stat().st_mode & 0o777 == 0o600
-    path.write_text("{")
-    with pytest.raises(SubscriptionError):
-        store.load()
-    assert path.read_text() == "{"
+    for damaged in (b"{", b'{"lists": [{"url": "\xa7"}]}'):
+        path.write_bytes(damaged)
+        with pytest.raises(SubscriptionError):
+            store.load()
+        assert path.read_bytes() == damaged

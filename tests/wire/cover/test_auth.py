@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from qnet.wire.cover.auth import CoverKeys, Credential, NotAuthenticError, Wrap
 from qnet.wire.errors import RemoteError
+from qnet.wire.tls.session import SessionTicket
+from qnet.wire.tls.tickets import Offer
 from tests.support.cover_pair import template
 
 CREDENTIAL = Credential(1, 0, 1_800_000_000, b"0123456789")
@@ -38,6 +40,18 @@ def test_every_part_of_the_hello_is_covered(position: int) -> None:
     sealed[position] ^= 1
     with pytest.raises(RemoteError):
         keys.open_session_id(bytes(sealed))
+
+
+def test_a_resumed_hello_is_sealed_before_its_binder_is_made() -> None:
+    offer = Offer(SessionTicket(300, 0, bytes(208), bytes(48), 0x1302), 0)
+    draft = template("firefox").build("decoy.test", os.urandom, offer)
+    keys = CoverKeys(b"s" * 32, b"c" * 32, draft.hello.random)
+    draft.hello.session_id = keys.seal_session_id(draft.hello.message(), CREDENTIAL)
+    message = bytearray(offer.bind(draft.hello).message())
+    assert keys.open_session_id(bytes(message)) == CREDENTIAL
+    message[-60] ^= 1  # the ticket, which the binder lies behind
+    with pytest.raises(NotAuthenticError):
+        keys.open_session_id(bytes(message))
 
 
 @pytest.mark.parametrize("which", ["shared", "secret", "random"])

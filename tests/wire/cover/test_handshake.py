@@ -8,10 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from qnet.wire.channel import record
+from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.opening import UnprovenPeerError
+from qnet.wire.cover.peer import ToDecoy
 from qnet.wire.errors import RemoteError
 from qnet.wire.steps import Send
-from tests.support.cover_pair import NOW, MemoryDecoy, Trio
+from tests.support.cover_pair import ANSWER, NOW, MemoryDecoy, Trio
 
 
 @pytest.fixture
@@ -73,10 +76,34 @@ def test_n2_waits_for_the_decoys_own_records(tmp_path: Path) -> None:
     ids=["another cover key", "another secret"],
 )
 def test_without_the_key_it_is_the_decoy(trio: Trio, change: dict) -> None:
-    with pytest.raises(UnprovenPeerError):
+    with pytest.raises(UnprovenPeerError) as raised:
         trio.run(trio.client(**change))
     assert trio.peer.splicing
     assert trio.decoy.received.startswith(b"PRI *"), "the genuine request reached the decoy"
+    assert raised.value.date == NOW
+
+
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+@pytest.mark.parametrize("chunk", [1 << 20, 7])
+def test_to_the_decoy_itself_it_is_a_browser(tmp_path: Path, browser: str, chunk: int) -> None:
+    trio = Trio(tmp_path / "decoy", browser)
+    with pytest.raises(UnprovenPeerError):
+        trio.run(trio.client(cover_secret=bytes(32)), chunk)
+    assert trio.decoy.error is None
+    sizes = [size for _, size in records(b"".join(trio.to_peer))]
+    assert sizes[3:] == [87, APPEARANCES[browser].request_body]
+
+
+@pytest.mark.parametrize("answer", [b"", ANSWER[:20], b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000), bytes(9)])
+def test_a_decoy_whose_answer_says_nothing(trio: Trio, answer: bytes) -> None:
+    trio.decoy.answer = answer or ANSWER.replace(b"\x61", b"\x62")
+    client = trio.client(cover_secret=bytes(32))
+    try:
+        trio.run(client)
+    except UnprovenPeerError as error:
+        assert error.date is None
+    else:
+        assert trio.result is None, "it waits for more"
 
 
 @pytest.mark.parametrize("change", [{"noise": bytes(range(1, 33))}, {"peer_id": bytes(32)}], ids=["S", "peer id"])
@@ -132,7 +159,7 @@ def test_a_changed_byte_of_n1_is_answered_by_the_decoy(trio: Trio, position: int
     waiting = trio._drive(client, b"")
     for answer in trio.from_client(waiting[0]):
         waiting += trio._drive(client, answer)
-    opening, first = waiting[1], bytearray(waiting[2])
+    opening, first = b"".join(waiting[1:3]), bytearray(waiting[3])
     trio.from_client(opening)
     before = len(trio.decoy.seen)
     first[5 + position] ^= 1
@@ -148,10 +175,32 @@ def test_another_header_after_finished_passes_at_once(trio: Trio, junk: bytes) -
     waiting = trio._drive(client, b"")
     for answer in trio.from_client(waiting[0]):
         waiting += trio._drive(client, answer)
-    trio.from_client(waiting[1])
+    trio.from_client(b"".join(waiting[1:3]))
     before = len(trio.decoy.seen)
     trio.from_client(junk)
     assert trio.decoy.seen[before:] == junk
+    assert trio.peer.splicing
+
+
+def test_what_comes_together_goes_to_the_decoy_together(trio: Trio) -> None:
+    """nginx answers Finished and preface in one write with 66 bytes, in two with 57 and 26."""
+    client = trio.client()
+    waiting = trio._drive(client, b"")
+    for answer in trio.from_client(waiting[0]):
+        waiting += trio._drive(client, answer)
+    junk = b"\x15\x03\x03\x00\x02\x01\x00"
+    assert list(trio.peer.from_client(waiting[1] + junk, NOW)) == [ToDecoy(waiting[1] + junk)]
+
+
+def test_what_a_decoy_may_have_read_before_it_left_is_not_sent_after_it(trio: Trio) -> None:
+    client = trio.client()
+    waiting = trio._drive(client, b"")
+    for answer in trio.from_client(waiting[0]):
+        waiting += trio._drive(client, answer)
+    half = record(bytes(100))[:50]
+    assert list(trio.peer.from_client(waiting[1] + half, NOW)) == [ToDecoy(waiting[1])]
+    assert list(trio.peer.decoy_eof()) == []
+    assert list(trio.peer.from_client(b"more", NOW)) == [ToDecoy(half + b"more")]
     assert trio.peer.splicing
 
 

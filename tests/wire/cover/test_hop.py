@@ -22,7 +22,8 @@ def opened(trio: Trio) -> Done:
     )
     trio.run(CoverOpening(trio.known, guise, os.urandom, NOW))
     assert trio.result is not None
-    return trio.result
+    opened = trio.result.result
+    return Done(opened, trio.result.trailing + trio.late + b"".join(trio.from_client(opened.preface)))
 
 
 def through(trio: Trio, exchange: Exchange, chunk: int = 1 << 20) -> bytes | None:

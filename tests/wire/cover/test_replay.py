@@ -26,15 +26,36 @@ def test_an_entry_outlives_its_credential_and_no_longer() -> None:
     assert len(cache) == 0
 
 
-def test_what_is_dated_before_the_start_is_refused() -> None:
+def test_what_an_earlier_life_may_have_seen_is_refused() -> None:
     cache = ReplayCache(START)
-    cache.admit(os.urandom(32), int(START), "a", START)
+    cache.admit(os.urandom(32), int(START) + 1, "a", START)
     with pytest.raises(NotAuthenticError):
-        cache.admit(os.urandom(32), int(START) - 1, "a", START)
+        cache.admit(os.urandom(32), int(START), "a", START)
+
+
+def test_what_an_earlier_life_has_seen_is_refused() -> None:
+    cache = ReplayCache(0)
+    cache.restore(b"r" * 32, START - 100)
+    cache.restore(b"r" * 32, START - 90)
+    assert list(cache.entries()) == [(b"r" * 32, START - 100)]
+    with pytest.raises(NotAuthenticError):
+        cache.admit(b"r" * 32, int(START), "a", START)
+    cache.skew(START + 2 * SKEW)
+    assert len(cache) == 0
+
+
+def test_a_hello_is_written_down_before_it_is_accepted() -> None:
+    def fail(random: bytes, now: float) -> None:
+        raise NotAuthenticError("the node ends")
+
+    cache = ReplayCache(0, fail)
+    with pytest.raises(NotAuthenticError):
+        cache.admit(b"r" * 32, int(START), "a", START)
+    assert len(cache) == 0
 
 
 def test_one_source_cannot_fill_it() -> None:
-    cache = ReplayCache(START, capacity=100, quota=10)
+    cache = ReplayCache(0, capacity=100, quota=10)
     for _ in range(10):
         cache.admit(os.urandom(32), int(START), "a", START)
     with pytest.raises(NotAuthenticError):
@@ -43,7 +64,7 @@ def test_one_source_cannot_fill_it() -> None:
 
 
 def test_a_full_cache_narrows_the_skew_and_forgets_nothing() -> None:
-    cache = ReplayCache(START, capacity=100, quota=1000)
+    cache = ReplayCache(0, capacity=100, quota=1000)
     skews = []
     for _ in range(100):
         skews.append(cache.skew(START))

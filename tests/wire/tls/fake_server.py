@@ -40,6 +40,9 @@ class FakeServer:
     request_certificate: bool = False
     compression: Callable[[bytes], bytes] | None = None
     """Gives a CompressedCertificate's body for a Certificate's body."""
+    psk: bytes = b""
+    """The key of a ticket that this server takes; ``selected`` is which one it says that was."""
+    selected: int = 0
     mutate: Callable[[str, bytes], bytes] = unchanged
     fragment: int = 1 << 14
     """Handshake bytes per protected record."""
@@ -87,10 +90,12 @@ class FakeServer:
         suite = SUITES[self.suite]
         public, shared = self._agree(hello.key_shares().get(self.group, b""))
         share = u16(self.group) + vector(2, public)
-        server_hello = self._server_hello(hello, os.urandom(32), [(codes.KEY_SHARE, share), VERSION_EXTENSION])
+        chosen = [(codes.PRE_SHARED_KEY, u16(self.selected))] if self.psk else []
+        extensions = [(codes.KEY_SHARE, share), VERSION_EXTENSION, *chosen]
+        server_hello = self._server_hello(hello, os.urandom(32), extensions)
         self.transcript += server_hello
         self.hellos += server_hello
-        schedule = KeySchedule(suite)
+        schedule = KeySchedule(suite, self.psk)
         secrets = schedule.handshake(shared, suite.hash(self.transcript))
         self.client_secret = secrets[0]
         self.client_keys, self.keys = TrafficKeys(suite, secrets[0]), TrafficKeys(suite, secrets[1])
@@ -106,6 +111,13 @@ class FakeServer:
         if self.request_certificate:
             wanted = push_extensions([(codes.SIGNATURE_ALGORITHMS, b"\0\2\4\3")])
             self._add("certificate_request", codes.CERTIFICATE_REQUEST, b"\0" + vector(2, wanted))
+        if not self.psk:
+            self._certify()
+        suite = SUITES[self.suite]
+        self._add("finished", codes.FINISHED, suite.finished(server_secret, suite.hash(self.transcript)))
+        return self.transcript[start:]
+
+    def _certify(self) -> None:
         der = self.credential.certificate.public_bytes(Encoding.DER)
         certificate = b"\0" + vector(3, vector(3, der) + b"\0\0")
         if self.compression:
@@ -117,8 +129,6 @@ class FakeServer:
         assert isinstance(self.credential.key, ec.EllipticCurvePrivateKey)
         signature = self.credential.key.sign(signed, ec.ECDSA(hashes.SHA256()))
         self._add("certificate_verify", codes.CERTIFICATE_VERIFY, b"\x04\x03" + vector(2, signature))
-        self._add("finished", codes.FINISHED, suite.finished(server_secret, suite.hash(self.transcript)))
-        return self.transcript[start:]
 
     def _add(self, name: str, kind: int, body: bytes) -> None:
         self.transcript += self.mutate(name, handshake_message(kind, body))

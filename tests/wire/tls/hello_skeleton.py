@@ -1,7 +1,7 @@
 """What is left of a hello when everything that differs between two hellos of one browser is taken away."""
 
 from qnet.wire.tls import codes
-from qnet.wire.tls.codec import u16, u16_list
+from qnet.wire.tls.codec import Reader, u16, u16_list
 from qnet.wire.tls.hello import ClientHello
 
 ECH_PAYLOADS = {144, 176, 208, 240}
@@ -13,16 +13,19 @@ def degrease(values: list[int]) -> list[int]:
 
 
 def skeleton(hello: ClientHello) -> tuple[object, ...]:
-    """Everything of a hello that is equal in all first hellos of one browser."""
+    """Everything of a hello that is equal in one browser's first hellos, or in those that resume with such a ticket."""
     bodies = [(degrease([kind])[0], part(hello, kind, body)) for kind, body in hello.extensions]
     boringssl = codes.is_grease(bodies[0][0])
+    tail = bodies[-1:]
+    if tail[0][0] == codes.PRE_SHARED_KEY and boringssl:
+        tail = bodies[-2:]
     return (
         hello.legacy_version,
         len(hello.random),
         len(hello.session_id),
         degrease(hello.cipher_suites),
         hello.compression,
-        (bodies[0], sorted(map(repr, bodies[1:-1])), bodies[-1]) if boringssl else bodies,
+        (bodies[0], sorted(map(repr, bodies[1 : -len(tail)])), tail) if boringssl else bodies,
     )
 
 
@@ -48,4 +51,9 @@ def part(hello: ClientHello, kind: int, body: bytes) -> object:
             assert body[40:42] == u16(length)
             assert body[3:5] in (b"\0\1", b"\0\3")
             return body[:3], body[6:8], "chosen" if length in ECH_PAYLOADS else length
+        case codes.PRE_SHARED_KEY:
+            reader = Reader(body)
+            identities, binders = reader.vector(2), reader.vector(2)
+            reader.finish()
+            return len(identities), len(binders), identities[:2], binders[:1]
     return body

@@ -16,6 +16,7 @@ from qnet.wire.tls.codec import push_u16_list, vector
 from qnet.wire.tls.record import RecordReader
 from qnet.wire.tls.session import TlsSession
 from qnet.wire.tls.template import HelloDraft, Template
+from qnet.wire.tls.tickets import Offer
 from qnet.wire.tls.verify import ChainVerifier
 
 TEMPLATES = Path(qnet.__file__).parent / "data" / "templates"
@@ -28,9 +29,9 @@ def template(browser: str) -> Template:
     return Template.from_record((TEMPLATES / f"{browser}.hello").read_bytes(), browser)
 
 
-def draft(browser: str = "chromium", **lists: Iterable[int]) -> HelloDraft:
+def draft(browser: str = "chromium", offer: Offer | None = None, **lists: Iterable[int]) -> HelloDraft:
     """A fresh hello with a random session_id; ``ciphers``, ``groups`` or ``algorithms`` replace the browser's."""
-    made = template(browser).build(NAME, os.urandom)
+    made = template(browser).build(NAME, os.urandom, offer)
     made.hello.session_id = os.urandom(32)
     if "ciphers" in lists:
         made.hello.cipher_suites = list(lists["ciphers"])

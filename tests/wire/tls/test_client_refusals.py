@@ -14,6 +14,10 @@ from qnet.wire.steps import Done, Receive, Send
 from qnet.wire.tls import codes, errors
 from qnet.wire.tls.codec import MESSAGE_LIMIT, handshake_message, u16, vector
 from qnet.wire.tls.record import CHANGE_CIPHER_SPEC_RECORD, plain_record
+from qnet.wire.tls.schedule import SUITES
+from qnet.wire.tls.session import SessionTicket
+from qnet.wire.tls.template import HelloDraft
+from qnet.wire.tls.tickets import Offer
 from tests.support.tls_servers import Authority, Credential
 from tests.wire.tls.fake_server import FakeServer, shake, zlib_certificate
 from tests.wire.tls.peers import client, draft
@@ -271,3 +275,39 @@ def test_the_clock_decides(credential, roots):
     late = time.time() + 90 * 86400
     with pytest.raises(errors.CertificateExpiredError):
         shake(client(roots, now=late), FakeServer(credential))
+
+
+# --- resumption
+
+
+def resuming(suite: int = 0x1301) -> tuple[Offer, HelloDraft]:
+    ticket = SessionTicket(300, 0, os.urandom(192), os.urandom(SUITES[suite].hash_length), suite)
+    return Offer(ticket, 0), draft("chromium", Offer(ticket, 0))
+
+
+def test_a_resumed_handshake_needs_no_certificate(credential):
+    offer, made = resuming()
+    server = FakeServer(credential, psk=offer.ticket.secret)
+    session = shake(client([], made), server).result
+    assert session.resumed and session.certificates == []
+    server.finish(session.flight)
+
+
+@pytest.mark.parametrize(
+    ("server", "error"),
+    [
+        ({"selected": 1}, errors.IllegalParameterError),
+        ({"suite": 0x1302}, errors.IllegalParameterError),  # a suite with another hash than the key's
+        ({"request_certificate": True}, errors.UnexpectedMessageError),
+        ({"psk": os.urandom(32)}, errors.BadRecordError),
+    ],
+)
+def test_a_server_that_resumes_wrongly(server, error, credential, roots):
+    offer, made = resuming()
+    with pytest.raises(error):
+        shake(client(roots, made), FakeServer(credential, **{"psk": offer.ticket.secret} | server))
+
+
+def test_a_server_that_resumes_what_was_not_offered(credential, roots):
+    with pytest.raises(errors.UnsupportedExtensionError):
+        shake(client(roots), FakeServer(credential, psk=os.urandom(32)))

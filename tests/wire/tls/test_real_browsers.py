@@ -10,12 +10,16 @@ import pytest
 
 from qnet.wire.tls import codes
 from qnet.wire.tls.hello import ClientHello
+from qnet.wire.tls.ja4 import ja4
 from qnet.wire.tls.record import CHANGE_CIPHER_SPEC_RECORD, RecordReader
 from qnet.wire.tls.template import Template
-from tests.support.tls_servers import Authority
+from qnet.wire.tls.tickets import Offer
+from tests.support.tls_servers import Authority, nginx
+from tests.support.visits import observed, visitor
 from tests.wire.tls.fake_server import FakeServer, shake
 from tests.wire.tls.hello_skeleton import skeleton
-from tests.wire.tls.peers import BROWSERS, TEMPLATES, client, draft
+from tests.wire.tls.peers import BROWSERS, NAME, TEMPLATES, client, connect, draft
+from tests.wire.tls.test_real_servers import PREFACE
 from tools.capture_hello import SERVER_NAME, capture, command, version
 
 
@@ -29,6 +33,34 @@ def test_the_capture_tool_finds_the_bundled_hello(browser):
     if version(browser) == bundled["version"]:
         stored = ClientHello.parse((TEMPLATES / f"{browser}.hello").read_bytes()[5:])
         assert skeleton(captured.hello) == skeleton(stored)
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_a_resumed_hello_equals_the_browsers(browser, authority, credential, tmp_path):
+    """The browser visits nginx, which closes after each request, again and again; then we, with a ticket of nginx's."""
+    (tmp_path / "nginx").mkdir()
+    with (
+        nginx(tmp_path / "nginx", credential, settings="keepalive_requests 1;") as port,
+        observed(port) as (relay, seen),
+    ):
+        with visitor(browser, NAME, tmp_path / "profile") as visit:
+            for number in range(3):
+                visit(f"https://{NAME}:{relay}/{number}")
+        theirs = [each.hello for each in seen if each.hello and each.hello.extension(codes.PRE_SHARED_KEY)]
+        assert len(theirs) >= 2
+        first = connect(port, client([authority.certificate], draft(browser)))
+        first.send(PREFACE)
+        first.receive()
+        for hello in theirs:
+            offer = Offer(first.session.tickets.pop(0), 10)
+            ours = draft(browser, offer).hello
+            assert skeleton(ours) == skeleton(hello)
+            assert ja4(ours) == ja4(hello)
+            if browser == "firefox":
+                assert len(ours.message()) == len(hello.message())
+            if not first.session.tickets:
+                break
+        first.sock.close()
 
 
 def chromium_flight(server: FakeServer, profile: Path) -> bytes:

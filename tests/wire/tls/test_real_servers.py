@@ -13,6 +13,7 @@ from qnet.wire.steps import Done, Receive, Send
 from qnet.wire.tls import codes, errors
 from qnet.wire.tls.client import TlsClient
 from qnet.wire.tls.session import TlsSession
+from qnet.wire.tls.tickets import Offer
 from tests.support.tls_servers import Authority, nginx, openssl_server, python_server
 from tests.wire.tls.peers import BROWSERS, NAME, Connection, client, connect, draft
 
@@ -82,6 +83,89 @@ def test_suites(browser, suite, name, authority, credential, tmp_path):
         # Tickets are seen, each with a secret of the suite's hash length.
         assert len(connection.session.tickets) == 2
         assert {len(t.secret) for t in connection.session.tickets} == {48 if suite == 0x1302 else 32}
+
+
+# --- resumption
+
+
+def resume(port: int, authority: Authority, browser: str, suite: int = 0) -> Connection:
+    """Visit twice; gives the second visit, which offers a ticket of the first."""
+    with connected(port, client([authority.certificate], draft(browser))) as first:
+        assert not first.session.resumed
+        assert not suite or first.session.cipher_suite == suite
+        first.send(PREFACE if first.session.alpn == b"h2" else b"stressed\n")
+        assert first.receive()
+        first.sock.sendall(first.session.alert(0))  # OpenSSL's cache forgets sessions that end without it
+        first.sock.recv(1)
+    offer = Offer(first.session.tickets[-1], 40)
+    return connect(port, client([authority.certificate], draft(browser, offer)))
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_nginx_resumes(browser, authority, credential, tmp_path):
+    with nginx(tmp_path, credential) as port:
+        connection = resume(port, authority, browser)
+        with connection.sock:
+            assert connection.session.resumed
+            assert connection.session.alpn == b"h2"
+            assert connection.session.certificates == []
+            connection.send(PREFACE)
+            assert connection.receive()[3] == 4
+            assert len(connection.session.tickets) == 1  # nginx: one after a resumed handshake
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+@pytest.mark.parametrize("suite", [0x1301, 0x1302])
+@pytest.mark.parametrize("stateful", [False, True])
+def test_openssl_resumes(stateful, suite, browser, authority, credential, tmp_path):
+    names = {0x1301: "TLS_AES_128_GCM_SHA256", 0x1302: "TLS_AES_256_GCM_SHA384"}
+    arguments = ["-ciphersuites", names[suite], *(["-no_ticket"] if stateful else [])]
+    with openssl_server(tmp_path, credential, *arguments) as port:
+        connection = resume(port, authority, browser, suite)
+        with connection.sock:
+            assert connection.session.resumed
+            assert echoes_reversed(connection)
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_resumption_with_hello_retry_request(browser, authority, credential, tmp_path):
+    """The second hello is bound anew, over what came before it."""
+    with openssl_server(tmp_path, credential, "-groups", "P-384") as port:
+        connection = resume(port, authority, browser)
+        with connection.sock:
+            assert connection.session.resumed
+            assert connection.session.group == codes.SECP384R1
+            assert echoes_reversed(connection)
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_python_ssl_resumes(browser, authority, credential, tmp_path):
+    with python_server(tmp_path, credential) as port:
+        connection = resume(port, authority, browser)
+        with connection.sock:
+            assert connection.session.resumed
+            connection.send(b"hello")
+            assert connection.receive() == b"hello"
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"])
+def test_a_ticket_that_is_refused_ends_in_a_full_handshake(suite, browser, authority, credential, tmp_path):
+    """Another server process knows no such ticket; with another hash it could not even use it."""
+    with (
+        openssl_server(tmp_path, credential, "-ciphersuites", "TLS_AES_256_GCM_SHA384") as port,
+        connected(port, client([authority.certificate], draft(browser))) as first,
+    ):
+        assert echoes_reversed(first)
+    offer = Offer(first.session.tickets[-1], 40)
+    for retries in ([], ["-groups", "P-384"]):
+        with (
+            openssl_server(tmp_path, credential, "-ciphersuites", suite, *retries) as port,
+            connected(port, client([authority.certificate], draft(browser, offer))) as connection,
+        ):
+            assert not connection.session.resumed
+            assert connection.session.certificates
+            assert echoes_reversed(connection)
 
 
 @pytest.mark.parametrize("key", ["p256", "p384", "rsa"])

@@ -54,6 +54,12 @@ def test_key_schedule():
     assert schedule.resumption(whole) == TRACE["resumption_master_secret"]
 
 
+def test_binder():
+    """§4: the binder of the trace's resumed hello, which is the last thing in it."""
+    schedule = KeySchedule(SUITE, TRACE["ticket_secret"])
+    assert schedule.binder(TRACE["resumed_binder_hash"]) == TRACE["resumed_client_hello"][-32:]
+
+
 def test_finished():
     before = TRACE["client_hello"] + TRACE["server_hello"] + TRACE["server_flight"][:-36]
     server = SUITE.finished(TRACE["server_handshake_secret"], hashlib.sha256(before).digest())

@@ -53,6 +53,12 @@ def test_a_record_that_does_not_open_changes_nothing():
     assert tls.open_record(server.seal(codes.APPLICATION_DATA, b"two")) == (codes.APPLICATION_DATA, b"two")
 
 
+def test_a_ticket_that_permits_early_data_says_so():
+    tls, limit = session(), vector(2, b"\0\x2a\0\4" + bytes(4))
+    tls.receive_handshake(ticket() + handshake_message(codes.NEW_SESSION_TICKET, ticket()[4:-2] + limit))
+    assert [each.early_data for each in tls.tickets] == [False, True]
+
+
 def test_tickets_whole_joined_and_bytewise():
     both = ticket(nonce=b"\0") + ticket(nonce=b"\1", lifetime=10**9)
     whole, pieces = session(), session()

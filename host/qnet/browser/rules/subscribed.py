@@ -83,7 +83,7 @@ class SubscriptionStore:
             return msgspec.json.decode(self._index.read_bytes(), type=_File).lists[:MAX_LISTS]
         except FileNotFoundError:
             return []
-        except (OSError, msgspec.DecodeError, RecursionError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise SubscriptionError("the subscriptions are damaged", f"Move {self._index} away") from None
 
     def save(self, entries: list[Entry]) -> None:

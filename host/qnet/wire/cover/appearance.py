@@ -6,12 +6,13 @@ and after the server's SETTINGS a 26-byte record with a SETTINGS ACK (RFC 9113).
 
 from dataclasses import dataclass
 
+from qnet.wire.cover.answer import Frame, frame
+
 PREFACE_MAGIC = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS_ACK_BODY = 26
 """Bytes in the body of the record with the SETTINGS ACK."""
 
-_SETTINGS, _WINDOW_UPDATE, _HEADERS = 4, 8, 1
-_ACK = 1
+_ACK = 0x01
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,14 @@ class Appearance:
     def preface(self) -> bytes:
         """The first application data."""
         settings = b"".join(key.to_bytes(2, "big") + value.to_bytes(4, "big") for key, value in self.settings)
-        return PREFACE_MAGIC + _frame(_SETTINGS, 0, 0, settings) + _frame(_WINDOW_UPDATE, 0, 0, _u32(self.window))
+        return (
+            PREFACE_MAGIC + frame(Frame.SETTINGS, 0, 0, settings) + frame(Frame.WINDOW_UPDATE, 0, 0, _u32(self.window))
+        )
+
+    @property
+    def table_size(self) -> int:
+        """What the SETTINGS allow for the header table, in bytes."""
+        return dict(self.settings).get(1, 4096)
 
 
 APPEARANCES = {
@@ -38,16 +46,12 @@ def request(server_name: str) -> bytes:
     """A genuine ``GET /`` in HTTP/2 (RFC 7541 literals), for the decoy when it is the decoy that answers."""
     authority = server_name.encode()
     block = b"\x82\x87\x84\x41" + bytes([len(authority)]) + authority
-    return _frame(_HEADERS, 0x05, 1, block)
+    return frame(Frame.HEADERS, 0x05, 1, block)
 
 
 def has_settings(plaintext: bytes) -> bool:
     """Whether application data of a server begins with its SETTINGS (not the ACK of ours)."""
-    return len(plaintext) >= 9 and plaintext[3] == _SETTINGS and not plaintext[4] & _ACK
-
-
-def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
-    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + _u32(stream) + body
+    return len(plaintext) >= 9 and plaintext[3] == Frame.SETTINGS and not plaintext[4] & _ACK
 
 
 def _u32(value: int) -> bytes:

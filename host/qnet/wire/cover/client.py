@@ -4,26 +4,34 @@ Conversation: that of ``opening``, then that of ``exchange`` with
 
 1. N1: e, es; the peer has the client's ML-KEM key from the ClientHello
 2. N2: e, ee and the ML-KEM ciphertext
-3. N3: s, se, psk and the first frames
+3. N3: s, se, psk and the first frames; where a script shapes the link, when the script says so
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qnet.wire.cover.exchange import Exchange
 from qnet.wire.cover.inner import PeerKeys, prologue
 from qnet.wire.cover.opening import CoverOpening, Guise, Opened
 from qnet.wire.noise import NoiseHandshake, TransportKeys
+from qnet.wire.shaping import Script, Step
 from qnet.wire.steps import Conversation, Done, Entropy, Receive, Send
 from qnet.wire.tls.errors import TlsError
+from qnet.wire.tls.session import SessionTicket
 
 
 @dataclass(frozen=True, slots=True)
 class CoverResult:
-    """What the data path needs. ``farewell``: the alert with which a browser ends on a record that does not open."""
+    """What the data path needs. ``farewell``: the alert with which a browser ends on a record that does not open.
+
+    ``tickets``: what the decoy gave to resume with. ``script``: what shapes the link from here on, if the peer plays
+    its part.
+    """
 
     keys: TransportKeys
     farewell: bytes
+    tickets: list[SessionTicket] = field(repr=False)
+    script: Script | None
 
 
 class CoverClient(Conversation[CoverResult]):
@@ -53,20 +61,34 @@ class CoverClient(Conversation[CoverResult]):
         )
         exchange = Exchange(opened, trailing)
         exchange.first(noise.write())
+        yield Send(opened.preface)
+        yield Send(exchange.take_output())
         second, received = None, b""
         while second is None:
-            try:
-                second = exchange.receive(received)
-            except TlsError:
-                yield Send(exchange.alert())
-                raise
-            output = exchange.take_output()
-            if output:
-                yield Send(output)
+            second = yield from self._hear(exchange, received)
             received = b"" if second is not None else (yield Receive())
         ciphertext = noise.read(second)
         noise.use_psk(opened.shares.mlkem_decapsulate(ciphertext))
-        exchange.third(noise.write(self._first))
-        yield Send(exchange.take_output())
+        # Who does not play says N2 in one record, just as large as it has to be.
+        script = opened.script if opened.script and opened.script.down[0].size == exchange.page[0] else None
+        third = script.up[1] if script else Step(0)
+        while len(exchange.page) < third.after and not exchange.complete:
+            yield from self._hear(exchange, (yield Receive()))
+        exchange.third(noise.write(self._first), third.size)
+        yield Send(exchange.take_output(), third.pause)
+        while not exchange.complete:
+            yield from self._hear(exchange, (yield Receive()))
         self.trailing = exchange.trailing
-        return CoverResult(noise.keys(), exchange.alert())
+        return CoverResult(noise.keys(), exchange.alert(), exchange.tickets, script)
+
+    def _hear(self, exchange: Exchange, received: bytes) -> Generator[Send | Receive, bytes, bytes | None]:
+        """Take what arrived and send what answers it; gives N2 if it is there."""
+        try:
+            second = exchange.receive(received)
+        except TlsError:
+            yield Send(exchange.alert())
+            raise
+        output = exchange.take_output()
+        if output:
+            yield Send(output)
+        return second

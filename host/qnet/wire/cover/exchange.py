@@ -4,7 +4,7 @@ Conversation, after the opening:
 
 1. → N1 in records of the size of the browser's first request (one, unless it carries an ML-KEM key)
 2. ← the decoy's own records (tickets, SETTINGS); after N1 and SETTINGS → an imitation ACK, swallowed by the peer
-3. ← N2
+3. ← N2; where a script shapes the link (see ``shaping``), in as many records as its page, the last ones padding only
 4. → N3; from here on records belong to the secure channel
 
 A client does this for its first hop, a relay for the hops behind it. Every record is tried as N2 first and then as
@@ -16,12 +16,19 @@ from qnet.wire.cover import appearance
 from qnet.wire.cover.auth import WRAP_OVERHEAD, NotAuthenticError, Wrap
 from qnet.wire.cover.opening import Opened
 from qnet.wire.errors import RemoteError
+from qnet.wire.noise import MESSAGE_2_OVERHEAD
 from qnet.wire.tls.errors import TlsError
+from qnet.wire.tls.keyshare import MLKEM768_CIPHERTEXT
+from qnet.wire.tls.session import SessionTicket
 
 _HEADER = 5
 _MAX_RECORD = 16640
 _HANDSHAKE, _ALERT = 22, 21
 _BAD_RECORD_MAC = 20
+SECOND = MESSAGE_2_OVERHEAD + MLKEM768_CIPHERTEXT
+"""Bytes of N2."""
+_MAX_PAGE = 1024
+"""Records that carry N2."""
 _MAX_DECOY_RECORDS = 64
 """Records of the decoy before N2; nginx sends two to four."""
 
@@ -35,12 +42,17 @@ class Exchange:
 
     def __init__(self, opened: Opened, trailing: bytes) -> None:
         self._session = opened.session
-        self._size = opened.look.request_body
+        self._size = opened.script.up[0].size if opened.script else opened.look.request_body
         self._outgoing, self._incoming = Wrap(opened.keys.wrap_client), Wrap(opened.keys.wrap_server)
         self._buffer = bytearray(trailing)
         self._output = bytearray()
         self._first_sent = self._settings_seen = self._acknowledged = False
         self._decoy_records = 0
+        self._second = b""
+        self.page: list[int] = []
+        """Bodies of the records that have carried N2 or padded it, in bytes."""
+        self.complete = False
+        """Whether no more of them come."""
 
     def first(self, message: bytes) -> None:
         """Send N1."""
@@ -51,9 +63,9 @@ class Exchange:
         self._first_sent = True
         self._acknowledge()
 
-    def third(self, message: bytes) -> None:
-        """Send N3."""
-        self._output += record(self._outgoing.seal(message))
+    def third(self, message: bytes, size: int = 0) -> None:
+        """Send N3, in a record body of at least ``size`` bytes."""
+        self._output += record(self._outgoing.seal(message, size))
 
     def take_output(self) -> bytes:
         """What is to be written, in one write."""
@@ -65,14 +77,22 @@ class Exchange:
         """Bytes received after N2."""
         return bytes(self._buffer)
 
+    @property
+    def tickets(self) -> list[SessionTicket]:
+        """What the decoy gave to resume with."""
+        return self._session.tickets
+
     def alert(self) -> bytes:
         """How a browser ends on a record that does not open."""
         return self._session.alert(_BAD_RECORD_MAC)
 
     def receive(self, data: bytes) -> bytes | None:
-        """N2, or None while it has not come; raises ``TlsError`` or ``CoverError``."""
+        """N2, or None while it has not come; raises ``TlsError`` or ``CoverError``.
+
+        Once it has, it is given at every call until nothing more of it can come.
+        """
         self._buffer += data
-        while len(self._buffer) >= _HEADER:
+        while len(self._buffer) >= _HEADER and not self.complete:
             length = _HEADER + int.from_bytes(self._buffer[3:5], "big")
             if length > _HEADER + _MAX_RECORD:
                 raise TlsError("record length")
@@ -81,10 +101,19 @@ class Exchange:
             arrived = bytes(self._buffer[:length])
             del self._buffer[:length]
             try:
-                return self._incoming.open(arrived[_HEADER:])[0]
+                piece, more = self._incoming.open(arrived[_HEADER:])
             except NotAuthenticError:
                 self._decoy_record(arrived)
-        return None
+            else:
+                self._page_record(piece, more, length - _HEADER)
+        return self._second if self.complete or len(self._second) >= SECOND else None
+
+    def _page_record(self, piece: bytes, more: bool, size: int) -> None:
+        self._second += piece
+        self.page.append(size)
+        self.complete = not more
+        if len(self.page) > _MAX_PAGE or len(self._second) > SECOND:
+            raise CoverError("N2 size")
 
     def _decoy_record(self, arrived: bytes) -> None:
         self._decoy_records += 1

@@ -10,7 +10,8 @@ from qnet.wire.cover.auth import INFO, VERSION
 class PeerKeys:
     """What a client knows of a peer: its id, Noise static S, cover key C (32 bytes each), secret, decoy's name.
 
-    ``via``: the id of the relay through which alone it is reached, see ``reservation``; else empty.
+    ``via``: the id of the relay through which alone it is reached, see ``reservation``; else empty. ``later``: cover
+    keys that follow C, each from a time on.
     """
 
     peer_id: bytes
@@ -19,6 +20,11 @@ class PeerKeys:
     cover_secret: bytes
     server_name: str
     via: bytes = b""
+    later: tuple[tuple[int, bytes], ...] = ()
+
+    def cover_at(self, now: float) -> bytes:
+        """C at ``now`` (unix seconds)."""
+        return next((key for start, key in reversed(self.later) if start <= now), self.cover)
 
 
 def prologue(peer_id: bytes, noise: bytes, client_bytes: bytes, server_bytes: bytes) -> bytes:

@@ -6,7 +6,8 @@ Conversation (client – peer – decoy):
 2. ← the decoy's flight, passed on as it comes; the first encrypted record's last 16 bytes are held and marked.
 3. → CCS, Finished, preface: passed on. After CCS the first type-23 record is the client's Finished.
 4. → N1, one record or several: the first opens under the client's wrap key. From here client records stay here.
-5. ← the decoy's own records until their calibrated number of bytes has passed, then N2; the decoy is muted.
+5. ← the decoy's own records until their calibrated number of bytes has passed, then N2; the decoy is muted. N2 goes
+   in as many records as the page of the script that the hello names (see ``shaping``), or in one.
 6. → imitation ACK (an empty message, swallowed), N3 → ``Established``
 
 A record that does not open, or any other header, ends all this: what was held goes to the decoy, which answers in
@@ -26,11 +27,12 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from qnet.wire.channel import record
-from qnet.wire.cover.auth import MARK_SIZE, AuthenticatedHello, NotAuthenticError, Wrap, authenticate
+from qnet.wire.cover.auth import MARK_SIZE, WRAP_OVERHEAD, AuthenticatedHello, NotAuthenticError, Wrap, authenticate
 from qnet.wire.cover.inner import prologue
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.errors import RemoteError
 from qnet.wire.noise import NoiseError, NoiseHandshake, TransportKeys
+from qnet.wire.shaping import Profile, Script
 from qnet.wire.steps import Entropy
 from qnet.wire.tls.hello import ServerHello
 
@@ -46,7 +48,11 @@ HOLD_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PeerConfig:
-    """A peer's side of its descriptor. ``quiet_after``: the decoy's calibrated post-handshake bytes."""
+    """A peer's side of its descriptor. ``profile``: of which the scripts are by which it shapes.
+
+    ``quiet_after``, ``quiet_after_resumed``: the decoy's calibrated post-handshake bytes, after a full handshake and
+    after a resumed one.
+    """
 
     peer_id: bytes
     noise_private: bytes
@@ -55,6 +61,8 @@ class PeerConfig:
     cover_secret: bytes
     server_name: str
     quiet_after: int
+    quiet_after_resumed: int
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +77,15 @@ class ToClient:
 
 @dataclass(frozen=True, slots=True)
 class Established:
-    """The client has proven itself; ``payload`` came with message 3, ``trailing`` bytes after it."""
+    """The client has proven itself; ``payload`` came with message 3, ``trailing`` bytes after it.
+
+    ``script``: what shapes the link from here on, if anything does.
+    """
 
     keys: TransportKeys
     payload: bytes
     trailing: bytes
+    script: Script | None
 
 
 Event: TypeAlias = ToDecoy | ToClient | Established
@@ -99,10 +111,12 @@ class CoverPeer:
         self._held = bytearray()
         self._hello: AuthenticatedHello | None = None
         self._hellos = b""
+        self._script: Script | None = None
         self._finished = False
         self._client_hash = hashlib.sha256()
         self._flight = _Flight(self)
         self._after_handshake = 0
+        self._quiet_after = config.quiet_after
         self._message = b""
         self._more = False
         self._second: bytes | None = None
@@ -141,7 +155,7 @@ class CoverPeer:
             self._read_hello(now)
         else:
             self._held += data
-            yield from self._read_records(now)
+            yield from _joined(self._read_records(now))
 
     def client_eof(self) -> Iterator[Event]:
         """The client sends no more: what is held goes to the decoy as it is."""
@@ -192,6 +206,8 @@ class CoverPeer:
             return
         self._held.clear()
         self._hello, self._hellos = hello, message
+        if config.profile is not None and hello.credential.flags == config.profile.version:
+            self._script = config.profile.script(hello.credential.id)
         self._phase = _Phase.RELAY
 
     def _give_up(self) -> None:
@@ -238,7 +254,7 @@ class CoverPeer:
         elif data[0] == _APPLICATION_DATA:
             if self._finished and self._flight.complete and self._is_first(data) and (self._more or self._answer(now)):
                 self._phase = _Phase.INNER
-                if self._after_handshake >= self._config.quiet_after:
+                if self._after_handshake >= self._quiet_after:
                     yield from self._send_second()
                 return
             self._finished = True
@@ -276,9 +292,19 @@ class CoverPeer:
             return False
         second = self._noise.write(ciphertext)
         self._noise.use_psk(secret)
-        self._second = record(self._outgoing.seal(second))
+        self._second = self._page(second)
         self._second_due = now + HOLD_SECONDS
         return True
+
+    def _page(self, second: bytes) -> bytes:
+        """N2 in the records in which the script's page comes; padding where there are more than it needs."""
+        steps = self._script.down[: self._script.page] if self._script else ()
+        records = bytearray()
+        for step in steps[:-1]:
+            room = step.size - WRAP_OVERHEAD
+            records += record(self._outgoing.seal(second[:room], step.size, more=True))
+            second = second[room:]
+        return bytes(records + record(self._outgoing.seal(second, steps[-1].size if steps else 0)))
 
     def _send_second(self) -> Iterator[Event]:
         second, self._second, self._second_due = self._second, None, None
@@ -298,13 +324,13 @@ class CoverPeer:
                 payload = self._noise.read(message)
                 self._phase = _Phase.TUNNEL
                 trailing, self._held = bytes(self._held), bytearray()
-                yield Established(self._noise.keys(), payload, trailing)
+                yield Established(self._noise.keys(), payload, trailing, self._script)
                 return
         except (NotAuthenticError, NoiseError):
             self._held[:0] = data
             yield from self._splice()
             return
-        if self._after_handshake >= self._config.quiet_after:
+        if self._after_handshake >= self._quiet_after:
             yield from self._send_second()
 
     # --- from the decoy
@@ -321,14 +347,22 @@ class CoverPeer:
                 yield ToClient(out)
         if self._finished and self._flight.complete:
             self._after_handshake += len(data)
-            if self._second is not None and self._after_handshake >= self._config.quiet_after:
+            if self._second is not None and self._after_handshake >= self._quiet_after:
                 yield from self._send_second()
 
     def decoy_eof(self) -> Iterator[Event]:
-        """The decoy sends no more: what is held of its flight goes out as it is."""
+        """The decoy sends no more: what is held of its flight goes out as it is, and no tunnel begins from here.
+
+        What is held of the client waits for more: a decoy that has closed resets at the next byte, not at those that
+        it has read.
+        """
         rest = self._flight.release()
         if rest:
             yield ToClient(rest)
+        if self._phase is _Phase.HELLO:
+            self._held.clear()
+        self._phase = _Phase.SPLICE
+        self._second = self._second_due = None
 
     # --- what the flight reader asks
 
@@ -343,12 +377,29 @@ class CoverPeer:
             return None
         if parsed.selected_version != 0x0304:
             return None
+        if parsed.resumed:
+            self._quiet_after = self._config.quiet_after_resumed
         return b"" if parsed.is_hello_retry_request else self._hello.keys.mark(self._hellos)
 
     def refuse(self) -> None:
         """The decoy's flight is not one that can be marked: splice once the client speaks again."""
         if self._phase is _Phase.RELAY:
             self._phase = _Phase.SPLICE
+
+
+def _joined(events: Iterator[Event]) -> Iterator[Event]:
+    """What goes to the decoy together leaves in one write, as it came: a decoy's answer shows how it was cut."""
+    waiting = b""
+    for event in events:
+        if isinstance(event, ToDecoy):
+            waiting += event.data
+            continue
+        if waiting:
+            yield ToDecoy(waiting)
+            waiting = b""
+        yield event
+    if waiting:
+        yield ToDecoy(waiting)
 
 
 class _Flight:

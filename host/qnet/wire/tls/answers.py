@@ -18,6 +18,7 @@ from qnet.wire.tls.errors import (
 from qnet.wire.tls.hello import ClientHello, ServerHello, pull_protocols
 from qnet.wire.tls.record import PLAINTEXT_LIMIT
 from qnet.wire.tls.schedule import SUITES
+from qnet.wire.tls.tickets import Offer
 
 _IN_SERVER_HELLO = {codes.SUPPORTED_VERSIONS, codes.KEY_SHARE, codes.PRE_SHARED_KEY}
 _IN_RETRY_REQUEST = {codes.SUPPORTED_VERSIONS, codes.KEY_SHARE, codes.COOKIE, codes.ENCRYPTED_CLIENT_HELLO}
@@ -82,6 +83,19 @@ def check_server_hello(hello: ServerHello, ours: ClientHello, retry: ServerHello
         raise IllegalParameterError("another cipher suite than in the HelloRetryRequest")
     if not hello.is_hello_retry_request and codes.KEY_SHARE not in hello.extensions:
         raise MissingExtensionError("a ServerHello without a key share")
+
+
+def check_resumption(hello: ServerHello, offer: Offer | None) -> bool:
+    """Whether the server resumes with ``offer``; raises ``IllegalParameterError`` for what it may not choose."""
+    body = hello.extensions.get(codes.PRE_SHARED_KEY)
+    if body is None:
+        return False
+    reader = Reader(body)
+    selected = reader.integer(2)
+    reader.finish()
+    if offer is None or selected != 0 or SUITES[hello.cipher_suite].hash_name != offer.suite.hash_name:
+        raise IllegalParameterError("a pre-shared key that was not offered")
+    return True
 
 
 def pull_encrypted_extensions(message: bytes, ours: ClientHello) -> ServerParameters:

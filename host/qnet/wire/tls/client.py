@@ -2,11 +2,12 @@
 
 Conversation:
 
-1. → ClientHello, made from a template, its session_id filled in by the caller
+1. → ClientHello, made from a template, its session_id filled in by the caller; its PSK binder is filled in here
 2. ← HelloRetryRequest; → ChangeCipherSpec, second ClientHello (at most once)
 3. ← ServerHello, ChangeCipherSpec
 4. ← {EncryptedExtensions} {CertificateRequest}? {Certificate | CompressedCertificate} {CertificateVerify} {Finished},
-   in any number of protected records; the last 16 bytes of the first one may carry a mark (see below)
+   or, where the server resumes, {EncryptedExtensions} {Finished}, in any number of protected records; the last 16
+   bytes of the first one may carry a mark (see below)
 5. done: the result's ``flight`` is what the client writes next; bytes after the server's Finished are ``trailing``
 
 The mark: with ``unmark``, the first protected record is tried with ``unmark(hello messages)`` xored onto its last
@@ -79,6 +80,8 @@ class TlsClient:
         unmark: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._hello = draft.hello
+        self._offer = draft.offer
+        self._resumed = False
         self._keys = draft.keys
         self._record_version = draft.record_version
         self._verifier = verifier
@@ -114,6 +117,8 @@ class TlsClient:
         self._records.feed(received)
         if not self._started:
             self._started = True
+            if self._offer is not None:
+                self._hello = self._offer.bind(self._hello)
             message = self._hello.message()
             self._transcript += message
             self._hellos = message
@@ -199,7 +204,7 @@ class TlsClient:
                 self._on_server_hello(message)
             case State.ENCRYPTED_EXTENSIONS, codes.ENCRYPTED_EXTENSIONS:
                 self._parameters = answers.pull_encrypted_extensions(message, self._hello)
-                self._advance(message, State.CERTIFICATE_OR_REQUEST)
+                self._advance(message, State.FINISHED if self._resumed else State.CERTIFICATE_OR_REQUEST)
             case State.CERTIFICATE_OR_REQUEST, codes.CERTIFICATE_REQUEST:
                 answers.check_certificate_request(message)
                 self._certificate_requested = True
@@ -233,7 +238,9 @@ class TlsClient:
         self._group = share[0]
         self._hellos += message
         self._advance(message, State.ENCRYPTED_EXTENSIONS)
-        self._schedule = KeySchedule(self._suite)
+        self._resumed = answers.check_resumption(hello, self._offer)
+        psk = self._offer.ticket.secret if self._offer is not None and self._resumed else b""
+        self._schedule = KeySchedule(self._suite, psk)
         self._client_secret, self._server_secret = self._schedule.handshake(
             self._keys.agree(*share), self._transcript_hash()
         )
@@ -243,9 +250,13 @@ class TlsClient:
     def _on_hello_retry_request(self, message: bytes, request: ServerHello) -> None:
         self._hello = retry_hello(self._hello, request, self._keys, self._entropy)
         self._retry = request
+        before = handshake_message(codes.MESSAGE_HASH, self._transcript_hash()) + message
+        if self._offer is not None and self._offer.suite.hash_name != self._suite.hash_name:
+            self._offer = None  # its key is of no use with the suite that the server has settled on
+        if self._offer is not None:
+            self._hello = self._offer.bind(self._hello, before)
         second = self._hello.message()
-        digest = self._transcript_hash()
-        self._transcript = bytearray(handshake_message(codes.MESSAGE_HASH, digest) + message + second)
+        self._transcript = bytearray(before + second)
         self._hellos += message + second
         self._outgoing = CHANGE_CIPHER_SPEC_RECORD + plain_record(codes.HANDSHAKE, second)
 
@@ -280,7 +291,7 @@ class TlsClient:
             alpn=self._parameters.alpn,
             cipher_suite=self._cipher_suite,
             group=self._group,
-            resumed=False,
+            resumed=self._resumed,
             certificates=self._certificates,
             record_limit=self._parameters.record_limit,
             suite=self._suite,

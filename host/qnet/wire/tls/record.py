@@ -78,12 +78,13 @@ class TrafficKeys:
         self._iv = int.from_bytes(suite.expand_label(secret, "iv", b"", 12), "big")
         self._sequence = 0
 
-    def seal(self, kind: int, content: bytes) -> bytes:
-        """One protected record; ``ValueError`` beyond 16384 bytes."""
-        if len(content) > PLAINTEXT_LIMIT:
+    def seal(self, kind: int, content: bytes, body_size: int = 0) -> bytes:
+        """One protected record, padded to a body of at least ``body_size`` bytes; ``ValueError`` beyond 16384."""
+        padding = max(0, body_size - len(content) - 1 - TAG)
+        if len(content) + padding > PLAINTEXT_LIMIT:
             raise ValueError(f"{len(content)} bytes in one record")
-        header = b"\x17\x03\x03" + (len(content) + 1 + TAG).to_bytes(2, "big")
-        body = self._aead.encrypt(self._nonce(), content + bytes([kind]), header)
+        header = b"\x17\x03\x03" + (len(content) + 1 + padding + TAG).to_bytes(2, "big")
+        body = self._aead.encrypt(self._nonce(), content + bytes([kind]) + bytes(padding), header)
         self._sequence += 1
         return header + body
 

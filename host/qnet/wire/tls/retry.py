@@ -15,7 +15,9 @@ from qnet.wire.tls.template import draw
 
 
 def retry_hello(hello: ClientHello, request: ServerHello, keys: KeyShares, entropy: Entropy) -> ClientHello:
-    """The second hello; raises ``IllegalParameterError`` for a request that the RFC forbids.
+    """The second hello, without pre_shared_key, which is to be bound anew.
+
+    Raises ``IllegalParameterError`` for a request that the RFC forbids.
 
     Raises ``UnsupportedGroupError`` for a group that the browser offers and we do not implement (FFDHE).
     """
@@ -23,7 +25,7 @@ def retry_hello(hello: ClientHello, request: ServerHello, keys: KeyShares, entro
     cookie = request.extensions.get(codes.COOKIE)
     if group is None and cookie is None:
         raise IllegalParameterError("a HelloRetryRequest that asks for no change")
-    extensions = list(hello.extensions)
+    extensions = [pair for pair in hello.extensions if pair[0] != codes.PRE_SHARED_KEY]
     if group is not None:
         offered = hello.code_list(codes.SUPPORTED_GROUPS)
         if group not in offered or group in hello.key_shares():

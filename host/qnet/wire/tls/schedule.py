@@ -61,15 +61,21 @@ SUITES = {
 
 
 class KeySchedule:
-    """The secrets of one handshake without a pre-shared key, asked for in the order of the RFC's diagram.
+    """The secrets of one handshake, with the pre-shared key ``psk`` or without, in the order of the RFC's diagram.
 
-    ``handshake`` before ``application`` before ``resumption``; each takes the hash of the transcript so far.
+    ``binder`` before ``handshake`` before ``application`` before ``resumption``; each takes the hash of the transcript
+    so far.
     """
 
-    def __init__(self, suite: Suite) -> None:
+    def __init__(self, suite: Suite, psk: bytes = b"") -> None:
         self.suite = suite
         self._zeros = bytes(suite.hash_length)
-        self._current = suite.extract(self._zeros, self._zeros)
+        self._current = suite.extract(self._zeros, psk or self._zeros)
+
+    def binder(self, transcript_hash: bytes) -> bytes:
+        """The PSK binder of a resumed session; the transcript ends before the binders (§4.2.11.2)."""
+        key = self.suite.derive(self._current, "res binder", self.suite.hash(b""))
+        return self.suite.finished(key, transcript_hash)
 
     def handshake(self, shared_secret: bytes, transcript_hash: bytes) -> tuple[bytes, bytes]:
         """Client's and server's handshake traffic secrets; the transcript ends with the ServerHello."""

@@ -24,13 +24,17 @@ _LIFETIME_LIMIT = 7 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class SessionTicket:
-    """What resumption needs: ``secret`` is the PSK of this ticket (RFC 8446 §4.6.1); ``lifetime`` in seconds."""
+    """What resumption needs: ``secret`` is the PSK of this ticket (RFC 8446 §4.6.1); ``lifetime`` in seconds.
+
+    ``early_data``: the server would take some with it.
+    """
 
     lifetime: int
     age_add: int
     identity: bytes
-    secret: bytes
+    secret: bytes = field(repr=False)
     cipher_suite: int
+    early_data: bool = False
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class TlsSession:
     record with EncryptedExtensions (ALPS), an empty Certificate (if one was requested) and Finished.
     ``proven``: the first encrypted record opened only with the mark taken away.
     ``server_prefix``: the server's bytes up to and including its first encrypted record, without the mark.
+    ``certificates``: the server's own first; none when ``resumed``: the ticket came from who had shown them.
     ``record_limit``: the most content in bytes that the server takes in one record (RFC 8449).
     """
 
@@ -60,11 +65,14 @@ class TlsSession:
     tickets: list[SessionTicket] = field(default_factory=list, repr=False)
     _messages: MessageBuffer = field(default_factory=MessageBuffer, repr=False)
 
-    def seal(self, content_type: int, plaintext: bytes) -> bytes:
-        """One protected record; ``ValueError`` when ``plaintext`` is longer than ``record_limit``."""
+    def seal(self, content_type: int, plaintext: bytes, body_size: int = 0) -> bytes:
+        """One protected record, its body padded to ``body_size`` bytes if it is shorter.
+
+        ``ValueError`` when ``plaintext`` is longer than ``record_limit``.
+        """
         if len(plaintext) > self.record_limit:
             raise ValueError(f"{len(plaintext)} bytes where the server takes {self.record_limit} in one record")
-        return self.write_keys.seal(content_type, plaintext)
+        return self.write_keys.seal(content_type, plaintext, body_size)
 
     def open_record(self, record: bytes) -> tuple[int, bytes]:
         """Content type and content of one whole record with its header.
@@ -98,12 +106,13 @@ class TlsSession:
         lifetime, age_add = reader.integer(4), reader.integer(4)
         nonce = reader.vector(1)
         identity = reader.vector(2, 1)
-        pull_extensions(reader.vector(2))
+        extensions = dict(pull_extensions(reader.vector(2)))
         reader.finish()
         if lifetime == 0:  # "discard at once"
             return
         secret = self.suite.expand_label(self.resumption_secret, "resumption", nonce, self.suite.hash_length)
-        self.tickets.append(SessionTicket(min(lifetime, _LIFETIME_LIMIT), age_add, identity, secret, self.cipher_suite))
+        lifetime, early = min(lifetime, _LIFETIME_LIMIT), codes.EARLY_DATA in extensions
+        self.tickets.append(SessionTicket(lifetime, age_add, identity, secret, self.cipher_suite, early))
         del self.tickets[:-TICKET_LIMIT]
 
     def _on_key_update(self, message: bytes) -> bytes:

@@ -6,7 +6,9 @@ What a rebuilt hello draws anew, and where the rule is read in the capture:
 2. server name: the caller's. session_id: 32 zero bytes, which the caller fills in.
 3. GREASE (RFC 8701) wherever the capture has one; the same value in supported_groups and key_share, two different
    ones as first and last extension, every other slot on its own.
-4. A hello whose first and last extensions are GREASE comes from BoringSSL: the extensions between them are permuted
+4. A resumed hello has pre_shared_key as its very last extension, after BoringSSL's GREASE. NSS leaves session_ticket
+   out and lets the ECH payload grow by the body of pre_shared_key, rounded up to 32 bytes (measured, Firefox 153).
+5. A hello whose first and last extensions are GREASE comes from BoringSSL: the extensions between them are permuted
    (unless they were captured in BoringSSL's own fixed order), and the ECH GREASE payload is 144 + 32·{0…3} bytes.
    Any other hello keeps its order and its ECH payload's length, and draws the ECH AEAD from {AES-128-GCM,
    ChaCha20-Poly1305}, as NSS does.
@@ -24,6 +26,7 @@ from qnet.wire.tls.codec import Reader, push_u16_list, u16, u16_list, vector
 from qnet.wire.tls.errors import TlsError, UnexpectedMessageError
 from qnet.wire.tls.hello import ClientHello
 from qnet.wire.tls.keyshare import IMPLEMENTED_GROUPS, KeyShares
+from qnet.wire.tls.tickets import Offer
 
 _BORINGSSL_ORDER = (
     codes.SERVER_NAME,
@@ -57,11 +60,15 @@ class TemplateError(TlsError):
 
 @dataclass(slots=True)
 class HelloDraft:
-    """A hello ready but for its session_id (32 zero bytes, for the caller to fill in), and its private keys."""
+    """A hello ready but for its session_id (32 zero bytes, for the caller to fill in), and its private keys.
+
+    ``offer``: what it resumes with; its binder is the TLS client's to fill in, after the session_id.
+    """
 
     hello: ClientHello
     keys: KeyShares
     record_version: bytes
+    offer: Offer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +107,11 @@ class Template:
         _check(hello)
         return cls(name, version, hello)
 
-    def build(self, server_name: str, entropy: Entropy) -> HelloDraft:
-        """A fresh hello for ``server_name`` (ASCII, A-labels; ``ValueError`` otherwise)."""
+    def build(self, server_name: str, entropy: Entropy, offer: Offer | None = None) -> HelloDraft:
+        """A fresh hello for ``server_name`` (ASCII, A-labels; ``ValueError`` otherwise); with ``offer`` it resumes."""
         keys = KeyShares(entropy, self.reuse_x25519)
-        extensions = _Rebuild(self, server_name, keys, entropy).extensions()
+        resumption = [] if offer is None else [offer.extension()]
+        extensions = _Rebuild(self, server_name, keys, entropy, resumption).extensions()
         hello = ClientHello(
             legacy_version=self.hello.legacy_version,
             random=entropy(32),
@@ -112,7 +120,7 @@ class Template:
             compression=self.hello.compression,
             extensions=extensions,
         )
-        return HelloDraft(hello, keys, self.record_version)
+        return HelloDraft(hello, keys, self.record_version, offer)
 
 
 def _check(hello: ClientHello) -> None:
@@ -146,20 +154,29 @@ def _check(hello: ClientHello) -> None:
 
 
 class _Rebuild:
-    """One rebuilding: the GREASE values that several extensions share."""
+    """One rebuilding: the GREASE values that several extensions share. ``resumption``: pre_shared_key, if any."""
 
-    def __init__(self, template: Template, server_name: str, keys: KeyShares, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        template: Template,
+        server_name: str,
+        keys: KeyShares,
+        entropy: Entropy,
+        resumption: list[tuple[int, bytes]],
+    ) -> None:
         self._template = template
         self._name = server_name.encode("ascii")
         self._keys = keys
         self._entropy = entropy
         self._group = _grease(entropy)
+        self._resumption = resumption
 
     def extensions(self) -> list[tuple[int, bytes]]:
         """All extensions, in the order to send."""
         rebuilt = [(kind, self._body(kind, body)) for kind, body in self._template.hello.extensions]
         if not self._template.boringssl:
-            return rebuilt
+            kept = [pair for pair in rebuilt if not self._resumption or pair[0] != codes.SESSION_TICKET]
+            return kept + self._resumption
         first, last = _grease(self._entropy), _grease(self._entropy)
         if last == first:
             last ^= 0x1010  # another GREASE value, and BoringSSL's own way out
@@ -168,7 +185,7 @@ class _Rebuild:
             for i in range(len(middle) - 1, 0, -1):  # Fisher-Yates
                 j = draw(self._entropy, i + 1)
                 middle[i], middle[j] = middle[j], middle[i]
-        return [(first, rebuilt[0][1]), *middle, (last, rebuilt[-1][1])]
+        return [(first, rebuilt[0][1]), *middle, (last, rebuilt[-1][1]), *self._resumption]
 
     def _body(self, kind: int, body: bytes) -> bytes:
         match kind:
@@ -199,7 +216,9 @@ class _Rebuild:
         if self._template.boringssl:
             aead, length = body[3:5], pick(self._entropy, _BORINGSSL_ECH_PAYLOADS)
         else:
-            aead, length = u16(pick(self._entropy, _NSS_ECH_AEADS)), len(body) - _ECH_HEADER
+            aead = u16(pick(self._entropy, _NSS_ECH_AEADS))
+            inner = sum(len(psk) for _, psk in self._resumption)
+            length = len(body) - _ECH_HEADER + -(-inner // 32) * 32
         # A real point on the curve, as a browser sends: random bytes would be recognisable.
         enc = x25519.X25519PrivateKey.from_private_bytes(self._entropy(32)).public_key().public_bytes_raw()
         return body[:3] + aead + self._entropy(1) + vector(2, enc) + vector(2, self._entropy(length))

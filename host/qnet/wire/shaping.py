@@ -1,0 +1,264 @@
+"""Shaping: a link begins as a browser's visit to a web site does, record by record.
+
+Whoever tunnels TLS in TLS shows the inner handshake by the sizes and directions of the first records (Xue et al.,
+USENIX Security 2024). So these are not the data's: both ends derive one *script* from the hello's credential, made of
+recorded page loads, and each side's first records have the script's sizes, in its order, with its pauses. What there
+is to say fills them, padding the rest; what does not fit waits for the next. When the script ends, the link is a page
+that has loaded, and records are as large as what they carry.
+
+Conversation, after the cover's opening (client on the left); ``→ n`` is a record of the script's n-th size up:
+
+1. → 0: N1, the page's request
+2. ← 0 … d: N2 and padding, the page: what the site sends before it is asked for more
+3. → 1: N3, after the script's pause; from here on records belong to the secure channel
+4. → 2 …, ← d+1 …: each as soon as the other side's records have come that came before it in the recording
+
+A shaped record's plaintext is one PIECE frame, then zeros. The fragments of all PIECE frames of one direction are a
+row of ``length(2) ‖ plaintext``, each plaintext being one that would otherwise have been a record's.
+
+A profile is CBOR: {0: version, 1: heads, 2: bodies}, every number ≥ 0, pauses in tenths of a millisecond:
+
+- head: [size of the request, [sizes of the page's records down], how many of them → 1 waits for, pause before → 1]
+- body: [rows up, rows down], what comes behind the head
+- row up: [size, within, beyond, pause]: it waits for ``within`` more of the page's records than → 1 does, or, where
+  ``beyond`` is not 0, for the whole page and so many records more
+- row down: [size, after, pause]: it waits for ``after`` records up behind the request
+
+Both ends must read the same profile: the hello's credential names its version, and who has another does not shape.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from qnet.wire.cbor import CborError, decode
+from qnet.wire.channel import MAX_BODY, MAX_PLAINTEXT, MIN_BODY, TAG
+from qnet.wire.errors import LocalError
+from qnet.wire.frames import HEADER, Frame, FrameError
+from qnet.wire.steps import Entropy
+
+PROFILE_LIMIT = 1 << 20
+SEED = 10
+"""Bytes from which both ends make a script."""
+
+AT_ONCE = 0.001
+"""Seconds of a pause that are not worth a timer's: such steps leave together, as a browser's do."""
+
+PATIENCE = 3.0
+"""Seconds for which a step waits for the other side; then the script is over: nobody plays the other part."""
+
+LEAST = 60
+"""Records of a script, both ways."""
+MOST = 4096
+
+BACKLOG = 64 * 1024
+"""Bytes that may wait for their records; whoever has more to say is held back."""
+
+_LENGTH = 2
+_FREE = 600
+"""Record bodies of at least this many bytes are a file's or a page's: their sizes vary, smaller ones are protocol."""
+
+
+class ProfileError(LocalError):
+    """The profile's file is damaged or of another format."""
+
+    code = "shaping-profile"
+    exit_code = 78
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One record: its body's bytes, and what it waits for: ``after`` records of the other side, then ``pause`` seconds.
+
+    The pause counts from the last of those records or from the step before, whichever is later.
+    """
+
+    size: int
+    after: int = 0
+    pause: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One visit. ``page`` is how many records down the request alone brings; ``profile`` that which it is of."""
+
+    profile: "Profile" = field(repr=False, compare=False)
+    up: Sequence[Step]
+    down: Sequence[Step]
+    page: int
+
+    def rest_up(self, now: float) -> "Shaper":
+        """What the client says after N3."""
+        return Shaper(self.up[2:], self.page, now)
+
+    def rest_down(self, now: float) -> "Shaper":
+        """What the peer says after it has heard N1 and N3."""
+        return Shaper(self.down[self.page :], 2, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Recorded visits, cut in two: how the page came, and all that followed."""
+
+    version: int
+    heads: Sequence[tuple[int, Sequence[int], int, int]]
+    bodies: Sequence[tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]]
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Profile":
+        """Read a profile; raises ``ProfileError``."""
+        try:
+            content = decode(data, limit=PROFILE_LIMIT)
+            version, heads, bodies = content[0], content[1], content[2]
+            made = cls(int(version), heads, bodies)
+            for head in heads:
+                _check_rows([[size, 0, head[2], head[3]] for size in (head[0], *head[1])])
+            for up, down in bodies:
+                _check_rows(up)
+                _check_rows([[size, 0, after, pause] for size, after, pause in down])
+        except (CborError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise ProfileError(f"the shaping profile cannot be read: {error}", "Install QNet anew") from None
+        if not 0 < made.version < 256 or not heads or not bodies:
+            raise ProfileError("the shaping profile is empty", "Install QNet anew")
+        return made
+
+    def script(self, seed: bytes) -> Script:
+        """The visit of one link: the same for the same ``seed``. A head and a body of any two recordings.
+
+        So nobody who has the profile can tell a link by looking for a recording in it.
+        """
+        entropy = _stream(seed)
+        request, page, after, pause = self.heads[_below(len(self.heads), entropy)]
+        up, down = [Step(request)], [Step(_vary(size, entropy), 1) for size in page]
+        while len(up) < 2 or len(up) + len(down) < LEAST:
+            heard, said = len(down), len(up)  # a page with little on it leads to another at once
+            rows_up, rows_down = self.bodies[_below(len(self.bodies), entropy)]
+            for size, within, beyond, wait in rows_up:
+                needs = heard + beyond if beyond else min(after + within, heard)
+                up.append(Step(_vary(size, entropy), needs, _jitter(wait, entropy)))
+            for size, asked, wait in rows_down:
+                down.append(Step(_vary(size, entropy), said + asked, _jitter(wait, entropy)))
+            if said == 1:
+                up[1] = Step(up[1].size, after, _jitter(pause, entropy))
+            after = len(down)
+        return Script(self, up, down, len(page))
+
+
+def _check_rows(rows: Sequence[Sequence[int]]) -> None:
+    if not rows:
+        raise ValueError("a visit without records")
+    for size, within, after, pause in rows:
+        if not MIN_BODY <= size <= MAX_BODY or not 0 <= within <= MOST > after >= 0 <= pause < 100_000:
+            raise ValueError("a record's size, place or pause")
+
+
+def _vary(size: int, entropy: Entropy) -> int:
+    """A size near ``size``; protocol's own small ones and full records stay what they are."""
+    if not _FREE <= size < MAX_BODY:
+        return size
+    span = size // 4
+    return min(max(size - span // 2 + _below(span, entropy), _FREE), MAX_BODY - 1)
+
+
+def _jitter(tenths: int, entropy: Entropy) -> float:
+    """A pause in seconds, up to a quarter shorter or longer than ``tenths`` of a millisecond."""
+    return tenths * (768 + _below(513, entropy)) / 1024 / 1e4
+
+
+def _below(count: int, entropy: Entropy) -> int:
+    """An integer below ``count``, as good as uniform."""
+    return int.from_bytes(entropy(8), "big") % count
+
+
+def _stream(seed: bytes) -> Entropy:
+    """Bytes from ``seed``, as many as are asked for."""
+    state = hashlib.shake_256(b"qnet script" + seed).digest(8192)
+    position = 0
+
+    def entropy(count: int) -> bytes:
+        nonlocal position, state
+        if position + count > len(state):
+            state, position = hashlib.shake_256(state).digest(8192), 0
+        position += count
+        return state[position - count : position]
+
+    return entropy
+
+
+class Shaper:
+    """One direction at one end. ``heard``: records of the other side that came before this began. Times in seconds."""
+
+    def __init__(self, steps: Sequence[Step], heard: int, now: float) -> None:
+        self._steps = deque(steps)
+        self._heard = heard
+        self._since = now
+        self._queue = bytearray()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for their records."""
+        return len(self._queue)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the script is over and nothing waits."""
+        return not self._steps and not self._queue
+
+    def put(self, plaintext: memoryview) -> None:
+        """What would have been a record."""
+        self._queue += len(plaintext).to_bytes(_LENGTH, "big") + plaintext
+
+    def heard(self, count: int, now: float) -> None:
+        """``count`` more records of the other side have come."""
+        if self._steps and self._heard < self._steps[0].after <= self._heard + count:
+            self._since = now
+        self._heard += count
+
+    def next_timer(self) -> float | None:
+        """When ``take`` may give something that it does not give now."""
+        if not self._steps:
+            return None
+        step = self._steps[0]
+        return self._since + (step.pause if self._heard >= step.after else PATIENCE)
+
+    def take(self, now: float) -> bytes | None:
+        """The next record's plaintext, if one is due; each is to be written by itself."""
+        due = self.next_timer()
+        if due is None:
+            return self._fill(MAX_PLAINTEXT) if self._queue else None
+        if now < due - AT_ONCE:
+            return None
+        if self._heard < self._steps[0].after:
+            self._steps.clear()
+            return self.take(now)
+        self._since = now
+        return self._fill(self._steps.popleft().size - TAG)
+
+    def _fill(self, size: int) -> bytes:
+        piece = bytes(self._queue[: size - HEADER.size])
+        if not piece:
+            return bytes(size)
+        del self._queue[: len(piece)]
+        return (HEADER.pack(Frame.PIECE, 0, len(piece)) + piece).ljust(size, b"\0")
+
+
+class Joiner:
+    """Puts together what the other side's ``Shaper`` has cut."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def receive(self, fragment: memoryview) -> list[bytes]:
+        """The plaintexts that are complete now; raises ``FrameError``."""
+        self._buffer += fragment
+        whole = []
+        while len(self._buffer) >= _LENGTH:
+            length = int.from_bytes(self._buffer[:_LENGTH], "big")
+            if not HEADER.size <= length <= MAX_PLAINTEXT:
+                raise FrameError("PIECE length")
+            if len(self._buffer) < _LENGTH + length:
+                break
+            whole.append(bytes(self._buffer[_LENGTH : _LENGTH + length]))
+            del self._buffer[: _LENGTH + length]
+        return whole

@@ -1,0 +1,134 @@
+"""Links whose first records are a script's, over real sockets."""
+
+import asyncio
+import os
+import random
+import time
+
+import pytest
+
+from qnet.app.profile import load_profile
+from qnet.mesh.exit_policy import ExitPolicy
+from qnet.net.handshake import HandshakeProtocol
+from qnet.roles.visits import Visits
+from qnet.wire.steps import Done, Receive, Send
+from tests.support.links import Pair, allowing, echo, link_pair, site, until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def shape(pair: Pair, seed: bytes) -> None:
+    script = load_profile().script(seed)
+    now = asyncio.get_running_loop().time()
+    pair.client.session.shape(script.rest_up(now), script.profile)
+    pair.peer.session.shape(script.rest_down(now), script.profile)
+    pair.client.link.pump()
+    pair.peer.link.pump()
+
+
+def unshaped(pair: Pair) -> bool:
+    return pair.client.session.next_timer() is None and pair.peer.session.next_timer() is None
+
+
+@pytest.mark.parametrize("size", [10, 2000, 3_000_000])
+async def test_what_is_said_during_the_script_arrives_both_ways(size: int) -> None:
+    async with site(echo) as port, link_pair(ExitPolicy([], allowances=allowing(port))) as pair:
+        shape(pair, b"seed")
+        (reader, writer), _ = await pair.application(port)
+        data = os.urandom(size)
+        writer.write(data)
+        assert await asyncio.wait_for(reader.readexactly(size), 20) == data
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        await until(lambda: unshaped(pair))
+
+
+async def test_a_link_with_nothing_to_say_plays_its_script_to_the_end() -> None:
+    async with link_pair(ExitPolicy([])) as pair:
+        began = time.monotonic()
+        shape(pair, b"another")
+        await until(lambda: unshaped(pair))
+        assert time.monotonic() - began < 3
+        assert pair.client.session.opened_records > 5 < pair.peer.session.opened_records
+
+
+async def test_a_link_that_ends_in_the_middle_leaves_no_timer() -> None:
+    async with link_pair(ExitPolicy([])) as pair:
+        shape(pair, b"third")
+        pair.client.link.close("enough")
+        assert pair.client.link._timer is None
+        await until(lambda: pair.peer.link.closed)
+        assert pair.peer.link._timer is None
+
+
+async def test_an_idle_link_visits_further_pages_and_carries_what_is_said_meanwhile() -> None:
+    async with site(echo) as port, link_pair(ExitPolicy([], allowances=allowing(port))) as pair:
+        shape(pair, b"fourth")
+        await until(lambda: unshaped(pair))
+        up, down = pair.peer.session.opened_records, pair.client.session.opened_records
+        visits = Visits(1e9, random.Random(1))
+        for _ in range(3):
+            visits.look([pair.client.link], asyncio.get_running_loop().time())
+            await asyncio.sleep(0.002)
+        await until(lambda: pair.peer.session.opened_records > up and pair.client.session.opened_records > down)
+        (reader, writer), _ = await pair.application(port)
+        data = os.urandom(5000)
+        writer.write(data)
+        assert await asyncio.wait_for(reader.readexactly(len(data)), 20) == data
+        writer.close()
+        await until(lambda: unshaped(pair))
+        assert not pair.client.link.closed
+
+
+async def test_a_budget_is_kept_in_the_long_run() -> None:
+    spent = []
+
+    class Idle:
+        streams = 0
+
+        class channel:
+            class session:
+                can_visit = True
+
+        def visit(self, seed: bytes) -> int:
+            spent.append(300_000)
+            return 300_000
+
+    visits, link = Visits(10_000, random.Random(2)), Idle()
+    for second in range(0, 100_000, 5):
+        visits.look([link], second)  # type: ignore[list-item]
+    assert 0.8 < sum(spent) / (10_000 * 100_000) < 1.2
+    assert not any(Visits(0, random.Random(1)).look([link], second) for second in range(100))  # type: ignore[list-item]
+
+
+class Talk:
+    """A core that says two things, the second late, and is over."""
+
+    def __init__(self) -> None:
+        self._left: list[Send | Receive | Done[str]] = [Send(b"one"), Send(b"two", 0.1), Done("over", b"")]
+
+    def step(self, received: bytes) -> Send | Receive | Done[str]:
+        return self._left.pop(0)
+
+
+async def test_a_handshake_is_over_when_its_late_words_are_said() -> None:
+    heard: list[tuple[bytes, float]] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(100):
+            heard.append((data, time.monotonic()))
+
+    async with site(listen) as port:
+        protocol = HandshakeProtocol(lambda transport: Talk())
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: protocol, "127.0.0.1", port)
+        assert (await asyncio.wait_for(protocol.result, 5)).result == "over"
+        await until(lambda: len(heard) == 2)
+        assert [data for data, _ in heard] == [b"one", b"two"]
+        assert heard[1][1] - heard[0][1] >= 0.09
+        transport.close()

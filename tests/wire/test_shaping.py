@@ -1,0 +1,349 @@
+"""Scripts, who plays them, and sessions whose first records are theirs."""
+
+import os
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qnet.app.profile import load_profile
+from qnet.wire import frames
+from qnet.wire.cbor import encode
+from qnet.wire.channel import MAX_BODY, MAX_PLAINTEXT, MIN_BODY, RECORD_HEADER, TAG
+from qnet.wire.cover.client import CoverClient
+from qnet.wire.cover.opening import Guise
+from qnet.wire.errors import RemoteError
+from qnet.wire.events import Broken, StreamData
+from qnet.wire.frames import HEADER, Frame, FrameError
+from qnet.wire.link import LinkSession, settings_frame
+from qnet.wire.noise import TransportKeys
+from qnet.wire.scratch import HEADROOM, Scratch
+from qnet.wire.shaping import BACKLOG, PATIENCE, Joiner, Profile, ProfileError, Script, Shaper, Step
+from qnet.wire.tls.verify import ChainVerifier
+from tests.support.cover_pair import NOW, Trio, authority, template
+
+TINY = {0: 7, 1: [[463, [3000, 500], 1, 300]], 2: [[[[120, 0, 0, 100], [60, 0, 1, 0]], [[900, 1, 0], [16401, 2, 0]]]]}
+CIRCUIT = 1
+
+
+def played(script: Script) -> tuple[list[int], list[int]]:
+    """Both sides at work with nothing to say, on a way without delay: the sizes up and down, from N1 on."""
+    client, peer = script.rest_up(0.0), script.rest_down(0.0)
+    up = [step.size for step in script.up[:2]]
+    down = [step.size for step in script.down[: script.page]]
+    now = 0.0
+    while not (client.finished and peer.finished):
+        moved = False
+        for speaker, listener, sizes in ((client, peer, up), (peer, client, down)):
+            while (plain := speaker.take(now)) is not None:
+                sizes.append(len(plain) + TAG)
+                listener.heard(1, now)
+                moved = True
+        timers = [due for each in (client, peer) if (due := each.next_timer()) is not None]
+        if not moved and timers:
+            now = max(now, min(timers))
+    assert now < PATIENCE * 2, "nobody had to give up waiting"
+    return up, down
+
+
+# --- profiles and scripts
+
+
+def test_a_script_is_the_same_at_both_ends_and_differs_from_link_to_link() -> None:
+    profile = load_profile()
+    one, two = os.urandom(10), os.urandom(10)
+    assert profile.script(one) == profile.script(one) != profile.script(two)
+
+
+def test_every_script_of_the_bundled_profile_plays_to_its_end() -> None:
+    profile = load_profile()
+    for number in range(300):
+        script = profile.script(number.to_bytes(10, "big"))
+        up, down = played(script)
+        assert up == [step.size for step in script.up]
+        assert down == [step.size for step in script.down]
+        assert all(MIN_BODY <= size <= MAX_BODY for size in (*up, *down))
+
+
+def test_sizes_that_name_a_file_vary_and_those_of_the_protocol_do_not() -> None:
+    profile = Profile.parse(encode(TINY))
+    scripts = [profile.script(bytes([number])) for number in range(100)]
+    assert {script.up[1].size for script in scripts} == {120}
+    assert {script.down[1].size for script in scripts} == {500}
+    assert len({script.down[0].size for script in scripts}) > 50
+    assert {script.down[3].size for script in scripts} == {MAX_BODY}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        encode([]),
+        encode({0: 1}),
+        encode(TINY | {0: 0}),
+        encode(TINY | {0: 256}),
+        encode(TINY | {1: []}),
+        encode(TINY | {2: []}),
+        encode(TINY | {1: [[463, [MAX_BODY + 1], 1, 0]]}),
+        encode(TINY | {1: [[463, [MIN_BODY - 1], 1, 0]]}),
+        encode(TINY | {1: [[463, [3000], 1, -1]]}),
+        encode(TINY | {2: [[[[120, 0, 4096, 0]], [[900, 1, 0]]]]}),
+        encode(TINY | {2: [[[], [[120, 0, 0]]]]}),
+        encode(TINY | {2: [[[[120, 0, 0, 0]], []]]}),
+        encode(TINY | {2: [[[[120, 0, "0", 0]], [[900, 1, 0]]]]}),
+    ],
+)
+def test_a_damaged_profile_is_refused(content: bytes) -> None:
+    with pytest.raises(ProfileError):
+        Profile.parse(content)
+
+
+@given(st.binary(max_size=300))
+def test_any_profile_is_one_or_refused(content: bytes) -> None:
+    with pytest.raises(ProfileError):
+        Profile.parse(content)
+
+
+# --- the shaper
+
+
+def test_a_step_waits_for_the_other_side_and_then_for_its_pause() -> None:
+    shaper = Shaper([Step(100, 2, 0.5)], 0, 10.0)
+    shaper.heard(1, 10.1)
+    assert shaper.take(10.2) is None
+    shaper.heard(1, 10.3)
+    assert shaper.next_timer() == 10.8
+    assert shaper.take(10.7) is None
+    assert shaper.take(10.8) == bytes(100 - TAG)
+    assert shaper.finished
+
+
+def test_who_waits_in_vain_goes_on_without_a_script() -> None:
+    shaper = Shaper([Step(100, 1), Step(100, 1)], 0, 10.0)
+    shaper.put(memoryview(b"x" * 3000))
+    assert shaper.take(10.0 + PATIENCE - 0.01) is None
+    plain = shaper.take(10.0 + PATIENCE)
+    assert plain is not None and len(plain) == MAX_PLAINTEXT
+    assert shaper.finished
+
+
+@given(
+    st.lists(st.binary(min_size=HEADER.size, max_size=4000), min_size=1, max_size=20),
+    st.lists(st.integers(MIN_BODY, MAX_BODY), max_size=30),
+)
+def test_what_is_cut_comes_together_again(plaintexts: list[bytes], sizes: list[int]) -> None:
+    shaper, joiner = Shaper([Step(size) for size in sizes], 0, 0.0), Joiner()
+    for plain in plaintexts:
+        shaper.put(memoryview(plain))
+    got, seen = [], []
+    while (record := shaper.take(0.0)) is not None:
+        seen.append(len(record) + TAG)
+        kind, circuit, length = HEADER.unpack_from(record)
+        if kind == Frame.PADDING:
+            assert not any(record)
+            continue
+        assert (kind, circuit) == (Frame.PIECE, 0)
+        assert not any(record[HEADER.size + length :])
+        got += joiner.receive(memoryview(record)[HEADER.size : HEADER.size + length])
+    assert got == plaintexts
+    assert seen[: len(sizes)] == sizes
+
+
+@given(st.lists(st.binary(max_size=400), max_size=10))
+def test_any_fragments_are_plaintexts_or_refused(fragments: list[bytes]) -> None:
+    joiner = Joiner()
+    try:
+        for fragment in fragments:
+            for plain in joiner.receive(memoryview(fragment)):
+                assert HEADER.size <= len(plain) <= MAX_PLAINTEXT
+    except FrameError:
+        pass
+
+
+# --- sessions
+
+
+class Shaped:
+    """A client's and a peer's session with a script; what they say crosses at once, record by record."""
+
+    def __init__(self, script: Script) -> None:
+        one, two = os.urandom(32), os.urandom(32)
+        self.client = LinkSession(TransportKeys(one, two, b""), initiator=True, scratch=Scratch(), now=0)
+        self.peer = LinkSession(TransportKeys(two, one, b""), initiator=False, scratch=Scratch(), now=0)
+        self.client.open_circuit(CIRCUIT)
+        self.client.shape(script.rest_up(0.0), script.profile)
+        self.peer.shape(script.rest_down(0.0), script.profile)
+        self.wire: deque[tuple[LinkSession, bytes]] = deque()
+        self.sizes: dict[LinkSession, list[int]] = {self.client: [], self.peer: []}
+        self.data: dict[LinkSession, bytes] = {self.client: b"", self.peer: b""}
+        self.now = 0.0
+
+    def say(self, session: LinkSession, records: bytes | memoryview) -> None:
+        other = self.peer if session is self.client else self.client
+        if records:
+            self.wire.append((other, bytes(records)))
+            start = 0
+            while start < len(records):
+                body = int.from_bytes(records[start + 3 : start + 5], "big")
+                self.sizes[session].append(body)
+                start += RECORD_HEADER + body
+
+    def run(self) -> None:
+        """Until neither has anything left to say."""
+        while True:
+            for session in (self.client, self.peer):
+                for record in session.shaped(self.now):
+                    self.say(session, record)
+                self.say(session, session.flush(self.now))
+            if self.wire:
+                to, data = self.wire.popleft()
+                while data:
+                    buffer = to.get_buffer()
+                    piece, data = data[: len(buffer)], data[len(buffer) :]
+                    buffer[: len(piece)] = piece
+                    for event in to.received(len(piece), self.now):
+                        if isinstance(event, StreamData):
+                            self.data[to] += event.data
+                            to.consumed(event.circuit, event.stream, len(event.data), self.now)
+                continue
+            timers = [due for each in (self.client, self.peer) if (due := each.next_timer()) is not None]
+            if not timers:
+                return
+            self.now = max(self.now, min(timers))
+
+
+def send(session: LinkSession, stream: int, data: bytes) -> bytes:
+    session._scratch.payload[HEADROOM : HEADROOM + len(data)] = data
+    return bytes(session.seal_data(CIRCUIT, stream, len(data), 0))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_session_says_what_it_has_in_the_records_of_its_script(seed: int) -> None:
+    script = load_profile().script(bytes([seed]))
+    pair = Shaped(script)
+    stream = pair.client.open(CIRCUIT, "site.test", 443, 0.0)
+    up, down = os.urandom(1900), os.urandom(60_000)
+    assert pair.client.flush(0.0) == b""
+    assert send(pair.client, stream, up) == b""
+    pair.run()
+    pair.peer.opened(CIRCUIT, stream)
+    pair.say(pair.peer, pair.peer.flush(pair.now))
+    pair.say(pair.peer, send(pair.peer, stream, down))
+    pair.run()
+    assert pair.data[pair.peer] == up
+    assert pair.data[pair.client] == down
+    for session, steps in ((pair.client, script.up[2:]), (pair.peer, script.down[script.page :])):
+        assert pair.sizes[session][: len(steps)] == [step.size for step in steps]
+
+
+def test_who_has_much_to_say_is_held_back() -> None:
+    pair = Shaped(load_profile().script(b"1"))
+    stream = pair.client.open(CIRCUIT, "site.test", 443, 0.0)
+    pair.client.flush(0.0)
+    pair.run()
+    assert not pair.client.held_back
+    pair = Shaped(load_profile().script(b"1"))
+    stream = pair.client.open(CIRCUIT, "site.test", 443, 0.0)
+    pair.client.flush(0.0)
+    assert send(pair.client, stream, bytes(BACKLOG - 100)) == b""
+    assert not pair.client.held_back
+    pair.client.ping()
+    pair.client.flush(0.0)
+    for _ in range(20):
+        pair.client.ping()
+    pair.client.flush(0.0)
+    assert pair.client.held_back
+    pair.run()
+    assert not pair.client.held_back
+    assert pair.data[pair.peer] == bytes(BACKLOG - 100)
+
+
+def test_only_who_opened_the_link_may_go_to_another_page() -> None:
+    script = load_profile().script(b"2")
+    pair = Shaped(script)
+    pair.run()
+    cost = pair.client.visit(b"0123456789", pair.now)
+    assert cost > 10_000
+    before = {session: len(sizes) for session, sizes in pair.sizes.items()}
+    pair.run()
+    visited = load_profile().script(b"0123456789")
+    assert pair.sizes[pair.client][before[pair.client] :] == [step.size for step in visited.up]
+    assert pair.sizes[pair.peer][before[pair.peer] :] == [step.size for step in visited.down]
+    for session, seed in ((pair.client, b"0123456789"), (pair.peer, b"short")):
+        with pytest.raises(FrameError):
+            session._read_frames(memoryview(frames.frame(Frame.VISIT, 0, seed)), pair.now)
+
+
+def test_pieces_inside_pieces_or_inside_circuits_break_the_link() -> None:
+    nested = frames.frame(Frame.PIECE, 0, (5).to_bytes(2, "big") + frames.frame(Frame.PIECE, 0))
+    one, two = os.urandom(32), os.urandom(32)
+    client = LinkSession(TransportKeys(one, two, b""), initiator=True, scratch=Scratch(), now=0)
+    peer = LinkSession(TransportKeys(two, one, b""), initiator=False, scratch=Scratch(), now=0)
+    client._pending += nested
+    data = client.flush(0.0)
+    peer.get_buffer()[: len(data)] = data
+    assert [type(event) for event in peer.received(len(data), 0.0)] == [Broken]
+    inner = LinkSession(
+        TransportKeys(one, two, b""), initiator=True, scratch=Scratch(), now=0, outer=client, circuit=CIRCUIT
+    )
+    with pytest.raises(FrameError):
+        inner._read_frames(memoryview(frames.frame(Frame.PIECE, 0, b"12345")), 0.0)
+
+
+# --- the handshake
+
+
+def guise(trio: Trio, profile: Profile) -> Guise:
+    from qnet.wire.cover.appearance import APPEARANCES
+
+    verifier = ChainVerifier([authority().certificate], __import__("time").time())
+    return Guise(template("chromium"), APPEARANCES["chromium"], verifier, profile=profile)
+
+
+def bodies(data: bytes) -> list[int]:
+    sizes, start = [], 0
+    while start < len(data):
+        sizes.append(int.from_bytes(data[start + 3 : start + 5], "big"))
+        start += 5 + sizes[-1]
+    return sizes
+
+
+@pytest.mark.parametrize("chunk", [1 << 20, 100, 1])
+def test_the_inner_handshake_travels_in_the_script_s_page(tmp_path: Path, chunk: int) -> None:
+    profile = load_profile()
+    trio = Trio(tmp_path / "decoy")
+    trio.config = replace(trio.config, profile=profile)
+    trio.peer = trio.new_peer()
+    client = CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame())
+    trio.run(client, chunk)
+    assert trio.result is not None and trio.established is not None
+    script = trio.result.result.script
+    assert script is not None and script == trio.established.script
+    assert bodies(trio.to_peer[3])[0] == script.up[0].size
+    assert bodies(b"".join(trio.to_peer))[-1] == script.up[1].size
+    page = [step.size for step in script.down[: script.page]]
+    assert bodies(b"".join(trio.to_client))[-len(page) :] == page
+
+
+@pytest.mark.parametrize("theirs", [None, Profile.parse(encode(TINY))], ids=["none", "another version"])
+def test_with_a_peer_that_has_another_profile_nothing_is_shaped(tmp_path: Path, theirs: Profile | None) -> None:
+    trio = Trio(tmp_path / "decoy")
+    trio.config = replace(trio.config, profile=theirs)
+    trio.peer = trio.new_peer()
+    trio.run(CoverClient(trio.known, guise(trio, load_profile()), os.urandom, NOW, settings_frame()))
+    assert trio.result is not None and trio.established is not None
+    assert trio.result.result.script is None
+    assert trio.established.script is None
+
+
+def test_a_peer_that_pads_for_ever_is_given_up(tmp_path: Path) -> None:
+    endless = Profile(7, [(463, [1200] * 1100, 1, 0)], [([[120, 0, 0, 0]], [[900, 1, 0]])])
+    trio = Trio(tmp_path / "decoy")
+    trio.config = replace(trio.config, profile=endless)
+    trio.peer = trio.new_peer()
+    with pytest.raises(RemoteError):
+        trio.run(CoverClient(trio.known, guise(trio, endless), os.urandom, NOW, settings_frame()))

@@ -1,0 +1,200 @@
+"""The ways on which pages are loaded, each a proxy of its own for the browser, in an emulated internet.
+
+The client and the server side stand far apart, as far for each connection as it happens; the sites stand near every
+server. So a connection's own round trip tells nothing; what happens in it may.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qnet.net.control_client import request
+from qnet.wire.messages import Connect, GetStatus, State
+from tests.support.network import DECOY_NAME, joined_client, public_node, started
+from tests.support.tls_servers import Authority, nginx, running, wait_for
+from tests.support.tun import Internet, Wire, internet
+from tools.bench.subjects import CIPHER
+from tools.corpus.sites import Site, server, write
+
+ADDRESSES = {"client": "10.20.0.1", "peer": "10.21.0.1", "site": "10.22.0.1"}
+FAR = Wire(delay=0.008, rate=200e6 / 8, queue=2_500_000, spread=0.05, jitter=0.0015)
+NEAR = Wire(delay=0.002, rate=400e6 / 8, queue=2_500_000, spread=0.006, jitter=0.0005)
+PORT = 443
+
+NGINX = """\
+user root;
+worker_processes 1;
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 512; }}
+http {{
+    include /etc/nginx/mime.types;
+    access_log off;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    server_names_hash_bucket_size 128;
+    {servers}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """``proxy``: for the browser, none for direct; ``server``: where the observed connection leads.
+
+    ``fresh``: have the next load make a new connection.
+    """
+
+    name: str
+    proxy: str
+    server: str
+    fresh: Callable[[], None] = field(default=lambda: None)
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything is up. ``roots``: what the browser has to trust."""
+
+    internet: Internet
+    roots: Path
+    arms: dict[str, Arm]
+    sites: list[Site]
+
+
+@contextmanager
+def world(folder: Path, sites: list[Site], shaping: dict[str, bool]) -> Iterator[World]:
+    """``shaping``: further helpers of ours, by arm's name, each with this value of its setting."""
+    with ExitStack() as stack:
+        authority = Authority()
+        roots = authority.write(folder)
+        wires = {("client", "peer"): FAR, ("client", "site"): FAR, ("peer", "site"): NEAR}
+        net = stack.enter_context(internet(ADDRESSES, wires))
+        stack.enter_context(_web(folder / "web", sites, authority, net.inside("site")))
+        names = [name for each in sites for name in each.origins]
+        arms = {"direct": Arm("direct", "", f"{ADDRESSES['site']}:{PORT}")}
+        for number, (name, value) in enumerate(shaping.items()):
+            place = folder / name
+            arms[name] = stack.enter_context(_ours(place, name, value, PORT + number, authority, roots, net, names))
+        arms["decoy"] = Arm("decoy", "", f"{ADDRESSES['peer']}:{PORT}")
+        arms["shadowsocks"] = stack.enter_context(_shadowsocks(folder, net, names))
+        arms["tls-in-tls"] = stack.enter_context(_tls_in_tls(folder, authority, net))
+        yield World(net, roots, arms, sites)
+
+
+@contextmanager
+def _web(folder: Path, sites: list[Site], authority: Authority, inside: list[str]) -> Iterator[None]:
+    certificates = folder / "certificates"
+    certificates.mkdir(parents=True)
+    servers = []
+    for each in sites:
+        write(each, folder / each.name)
+        servers.append(server(each, folder / each.name, certificates, authority, f"{ADDRESSES['site']}:{PORT}"))
+    configuration = folder / "nginx.conf"
+    configuration.write_text(NGINX.format(folder=folder, servers="\n    ".join(servers)))
+    log = folder / "nginx.log"
+    with running(log, [*inside, "nginx", "-p", folder, "-e", folder / "error.log", "-c", configuration]) as process:
+        wait_for(lambda: (folder / "nginx.pid").exists() or None, process, log)
+        yield
+
+
+@contextmanager
+def _ours(
+    folder: Path,
+    name: str,
+    shaping: bool,
+    port: int,
+    authority: Authority,
+    roots: Path,
+    net: Internet,
+    names: Sequence[str],
+) -> Iterator[Arm]:
+    with ExitStack() as stack:
+        root = folder / "decoy-root"
+        (folder / "decoy").mkdir(parents=True)
+        write(Site(DECOY_NAME, 15_000, (), 0, 0), root)
+        decoy = stack.enter_context(
+            nginx(
+                folder / "decoy",
+                authority.issue(DECOY_NAME),
+                location=f"root {root};",
+                inside=net.inside("peer"),
+                port=9000 + port,
+            )
+        )
+        site = f"{ADDRESSES['site']}:{PORT}"
+        rules = [f"--exit-map={each}:{PORT}={site}" for each in names]
+        rules += [f"--exit-allow={ADDRESSES['site']}/32:{PORT}", "--exit-only"]
+        peer = public_node(folder / "peer", port, decoy, roots, rules, nickname=name, host=ADDRESSES["peer"])
+        peer.inside = net.inside("peer")
+        stack.enter_context(started(peer))
+        client = joined_client(folder / "client", [peer], roots)
+        settings = client.home / "config" / "settings.json"
+        settings.write_text(json.dumps(json.loads(settings.read_text()) | {"shaping": shaping}))
+        client.inside = net.inside("client")
+        stack.enter_context(started(client))
+        control = client.home / "run" / "control.sock"
+        proxy = f"socks5://127.0.0.1:{client.socks_port}"
+        yield Arm(name, proxy, f"{ADDRESSES['peer']}:{port}", lambda: _let_go(control))
+
+
+def _let_go(control: Path) -> None:
+    """Whoever connects and goes away ends what nobody uses: the next page makes a new link."""
+    for _ in range(20):
+        request(control, Connect(id=1))
+        time.sleep(0.05)
+        status = request(control, GetStatus(id=1)).status
+        if status is not None and status.state is State.OFFLINE:
+            return
+        time.sleep(0.1)
+    raise RuntimeError("the link does not end")
+
+
+@contextmanager
+def _shadowsocks(folder: Path, net: Internet, names: Sequence[str]) -> Iterator[Arm]:
+    """Its server resolves names as the system does: what ``ip netns exec`` puts over /etc tells it the sites'."""
+    port, socks = 8388, 1090
+    etc = Path("/etc/netns") / net.inside("peer")[-1]
+    etc.mkdir(parents=True, exist_ok=True)
+    (etc / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    (etc / "nsswitch.conf").write_text("hosts: files dns\n")
+    (etc / "hosts").write_text("".join(f"{ADDRESSES['site']} {name}\n" for name in names))
+    common = ["-s", ADDRESSES["peer"], "-p", str(port), "-k", "corpus", "-m", CIPHER]
+    with (
+        running(folder / "ss-server.log", [*net.inside("peer"), "ss-server", *common]),
+        running(folder / "ss-local.log", [*net.inside("client"), "ss-local", *common, "-l", str(socks)]),
+    ):
+        yield Arm("shadowsocks", f"socks5://127.0.0.1:{socks}", f"{ADDRESSES['peer']}:{port}")
+    shutil.rmtree(etc)
+
+
+@contextmanager
+def _tls_in_tls(folder: Path, authority: Authority, net: Internet) -> Iterator[Arm]:
+    port = 8443
+    certificate, key = authority.issue("proxy.test").write(folder, "proxy")
+    command = [sys.executable, "-m", "tools.corpus.connect_proxy", ADDRESSES["peer"], str(port), certificate, key]
+    target = f"{ADDRESSES['site']}:{PORT}"
+    log = folder / "proxy.log"
+    with running(log, [*net.inside("peer"), *command, target]) as process:
+        wait_for(lambda: log.read_bytes().startswith(b"ready") or None, process, log)
+        yield Arm("tls-in-tls", f"https://proxy.test:{port}", f"{ADDRESSES['peer']}:{port}")
+
+
+def tap(net: Internet) -> "subprocess.Popen[str]":
+    """The observer beside the client (see ``tools.corpus.tap``)."""
+    device = json.loads(
+        subprocess.run([*net.inside("client"), "ip", "-j", "link"], capture_output=True, check=True, text=True).stdout
+    )
+    name = next(each["ifname"] for each in device if each["ifname"] != "lo")
+    command = [*net.inside("client"), sys.executable, "-m", "tools.corpus.tap", name, ADDRESSES["client"]]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    if process.stdout.readline() != "ready\n":
+        raise RuntimeError("the tap did not start")
+    return process

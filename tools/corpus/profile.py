@@ -1,0 +1,104 @@
+"""A shaping profile from recordings: ``python -m tools.corpus profile RECORDING OUT``.
+
+Of each recorded page only its main connection counts, from the request on. What the handshake and HTTP/2 themselves
+say (tickets, SETTINGS and its ACK) is left out: those the real decoy says on every link.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from qnet.wire.cbor import encode
+from qnet.wire.channel import MIN_BODY
+from qnet.wire.cover.exchange import SECOND
+from qnet.wire.shaping import Profile
+
+VERSION = 1
+PREFACE, ACK, TICKETS = 87, 26, 2
+CONTROL = 90
+"""Body of the largest record with nothing but SETTINGS and WINDOW_UPDATE."""
+
+KEPT = 64
+"""Records of a visit, from its request on."""
+SERVER_SECONDS = 0.001
+"""What a server needs to answer a hello, at least."""
+
+Row = tuple[float, int]
+
+
+def main_flow(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The connection that brought the page itself."""
+    flows = [flow for flow in row["flows"] if flow["name"] == f"www.{row['site']}"]
+    return max(flows, key=lambda flow: flow["octets"], default=None)
+
+
+def visit(flow: dict[str, Any]) -> tuple[list[Row], list[Row], float] | None:
+    """Records up and down from the request on, as (seconds, body bytes), and the round trip in seconds."""
+    records = [(at, size) for at, size, kind in flow["records"] if kind == 23]
+    first = next((at for at, size, _ in flow["records"] if size < 0), None)
+    start = next((number for number, (_, size) in enumerate(records) if size == PREFACE), None)
+    if first is None or start is None:
+        return None
+    ups = [(at, size) for at, size in records[start + 1 :] if size > 0]
+    acknowledged = next((number for number, (_, size) in enumerate(ups) if size == ACK), None)
+    if not ups or acknowledged is None:
+        return None
+    del ups[acknowledged]
+    downs = [(at, -size) for at, size in records if size < 0 and at > records[start][0]][TICKETS:]
+    while downs and downs[0][1] <= CONTROL:
+        downs.pop(0)
+    return (ups, downs, max(first - SERVER_SECONDS, 0.0)) if downs else None
+
+
+def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
+    """Head and body of a visit as the profile has them; None for what cannot serve."""
+    found = visit(flow)
+    if found is None:
+        return None
+    ups, downs, trip = found
+    ends = sorted(at for at, _ in (*ups, *downs))
+    ends_at = ends[min(len(ends), KEPT) - 1]
+    ups = [row for row in ups if row[0] <= ends_at]
+    downs = [row for row in downs if row[0] <= ends_at]
+    if len(ups) < 3 or len(downs) < 3 or any(size < MIN_BODY for _, size in (*ups, *downs)):
+        return None
+    # A record down that came sooner than a round trip after the second request answers the first.
+    page = [size for at, size in downs if at < ups[1][0] + trip]
+    if sum(page) - 18 * len(page) < SECOND or len(page) == len(downs):
+        return None
+    heard = [at for at, _ in downs if at <= ups[1][0]]
+    if not heard:
+        return None
+    head = [ups[0][1], page, min(len(heard), len(page)), _tenths(ups[1][0] - heard[-1])]
+    body_up, body_down = [], []
+    for number, (at, size) in enumerate(ups[1:], 1):
+        heard = [when for when, _ in downs if when <= at]
+        since = max(ups[number - 1][0], heard[-1] if heard else 0.0)
+        within = min(max(len(heard) - head[2], 0), len(page))
+        body_up.append([size, within, max(len(heard) - len(page), 0), _tenths(at - since)])
+    for at, size in downs[len(page) :]:
+        asked = sum(when + trip <= at for when, _ in ups)
+        body_down.append([size, max(asked - 1, 1), 0])
+    return head, [body_up, body_down]
+
+
+def _tenths(seconds: float) -> int:
+    return min(max(round(seconds * 1e4), 0), 20_000)
+
+
+def build(recordings: Sequence[Path], most: int) -> bytes:
+    """The packed profile of the direct loads in ``recordings``."""
+    made = [each for path in recordings for each in _read(path)][:most]
+    content = encode({0: VERSION, 1: [head for head, _ in made], 2: [body for _, body in made]})
+    Profile.parse(content)
+    return zstandard.ZstdCompressor(level=19).compress(content)
+
+
+def _read(path: Path) -> Iterator[tuple[list[Any], list[Any]]]:
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        if row["arm"] == "direct" and (flow := main_flow(row)) is not None and (found := rows(flow)) is not None:
+            yield found

@@ -1,0 +1,60 @@
+"""The table of the rows: on the terminal, as JSON, and in docs/EVIDENCE.md."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from tools.evidence.row import Row
+
+HEAD = """\
+# The censor, played
+
+Written by `python3 tools/dev.py evidence --write`. Each row is a detector that a censor has or could have, turned on
+the transport of this repository with real browsers, real decoys and real processes on one computer. *Control* rows
+show that a detector sees what it is meant to see. Rows without a bound are reported only.
+
+{when}. {versions}. {form}
+
+| detector | figure | bound | tries | held |
+|---|---|---|---|---|
+"""
+TAIL = """
+## What this does not show
+
+* Everything ran on loopback: no round trips, no loss, no load on the way. What a distant decoy adds to a handshake is
+  not measured.
+* The shuffle's tests see positions and neighbours of extensions. Dependencies of three or more that leave both alone
+  are beyond them.
+* Probes compare sets of outcomes. Where a decoy itself gives one of several by chance, as GnuTLS does when data, FIN
+  and its own reset cross, how often each comes is not compared.
+* An idle tunnel's end, the number of connections, their length and their ratio of up to down are not compared here.
+"""
+
+
+def as_text(row: Row) -> str:
+    """One line."""
+    return f"{mark(row):8} {row.detector}: {row.figure}" + (f" (bound: {row.bound})" if row.bound else "")
+
+
+def mark(row: Row) -> str:
+    return {True: "held", False: "NOT HELD", None: "reported"}[row.held]
+
+
+def as_json(rows: Sequence[Row], versions: Mapping[str, str], *, short: bool) -> str:
+    return json.dumps({"versions": versions, "short": short, "rows": [row._asdict() for row in rows]}, indent=2) + "\n"
+
+
+def as_markdown(rows: Sequence[Row], versions: Mapping[str, str], *, short: bool) -> str:
+    """The document."""
+    when = f"{datetime.now(UTC).date().isoformat()}, Linux {platform.release()}, Python {platform.python_version()}"
+    head = HEAD.format(
+        when=when,
+        versions=", ".join(f"{name} {number}" for name, number in versions.items()),
+        form="The short form." if short else "The full form.",
+    )
+    held = {True: "yes", False: "**no**", None: "–"}
+    lines = [
+        f"| {row.detector} | {row.figure} | {row.bound or '–'} | {row.tries:,} | {held[row.held]} |" for row in rows
+    ]
+    return head + "\n".join(lines) + "\n" + TAIL
