@@ -133,7 +133,7 @@ INVITATION = InvitationInfo(
     link="qnet:" + "pkZvdW5kZXI" * 30, qr=["".join(rng.choice("01") for _ in range(57)) for _ in range(57)]
 )
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>\u202egnp.exe"
-LONG = "w" * 200_000
+LONG = "w" * 2_000
 TROUBLE = ErrorInfo(code="peer-unreachable", message="no answer from any entry yet", place=Place.MESH)
 
 
@@ -169,7 +169,7 @@ def made_hostile(message: msgspec.Struct) -> msgspec.Struct:
     replace = msgspec.structs.replace
     match message:
         case Status():
-            return replace(message, hops=[hop] * 500, routes=[[hop] * 50] * 500, warning=bad, mode=EVIL)
+            return replace(message, hops=[hop] * 20, routes=[[hop] * 9] * 20, warning=bad, mode=EVIL)
         case SettingsInfo():
             network = NetworkInfo(name=EVIL + LONG, fingerprint=EVIL, operators=1)
             return replace(message, network=network, countries=[ExitCountry(country="<b>", exits=3)])
