@@ -106,9 +106,9 @@ def build_with_tabs(out: Path, locale: str | None = None) -> Path:
     return out
 
 
-def build_seeing(browser: str, out: Path) -> Path:
-    """The extension as after a person let it see requests: no test can answer the browser's own question."""
-    build(browser, out)
+def build_seeing(out: Path) -> Path:
+    """The extension as after a person let it see requests: no test can answer Chromium's own question."""
+    build("chrome", out)
     path = out / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["optional_permissions"].remove("webRequest")

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Playwright, sync_playwright
 
+from e2e.leak_lab import lab, names  # noqa: F401 (fixtures)
 from tools.extension import build
 
 

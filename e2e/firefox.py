@@ -25,6 +25,9 @@ UUID = "2f6d4c0a-7d0b-4c39-9f0e-5a3b8a6a4f11"
 COLOUR_SCHEME = "layout.css.prefers-color-scheme.content-override"
 """0 is dark, 1 light."""
 
+ALLOWING: Mapping[str, object] = {"extensions.webextOptionalPermissionPrompts": False}
+"""A person who agrees whenever the browser asks whether the extension may do more."""
+
 TIMEOUT = 30.0
 PREFERENCES: Mapping[str, object] = {
     "extensions.webextensions.uuids": json.dumps({GECKO_ID: UUID}),
@@ -77,11 +80,11 @@ class Popup:
 
     def press(self, name: str | None = None) -> None:
         """Press the big button, or the one named, as a person does."""
-        self._click(f"#{name or 'press'}")
+        press(self.session, self.context, f"#{name or 'press'}")
 
     def choose(self, action: str) -> None:
         """Press one of the choices for this site: tunnel, direct, block."""
-        self._click(f"#site-choices [data-action={action}]")
+        press(self.session, self.context, f"#site-choices [data-action={action}]")
 
     def text(self, part: str | None = None) -> str:
         """All visible words, or those of one part."""
@@ -97,20 +100,6 @@ class Popup:
         shot = self.session.command("browsingContext.captureScreenshot", context=self.context, origin="document")
         path.write_bytes(base64.b64decode(shot["data"]))
 
-    def _click(self, selector: str) -> None:
-        where = "(box => ({x: Math.round(box.x + box.width / 2), y: Math.round(box.y + box.height / 2)}))"
-        query = f"document.querySelector({json.dumps(selector)})"
-        wait_until(lambda: self._ask(f"{query}.checkVisibility()"), f"{selector} is shown")
-        self._ask(f"{query}.scrollIntoView({{block: 'center'}})")
-        point = self._ask(f"{where}({query}.getBoundingClientRect())")
-        actions = [
-            {"type": "pointerMove", **point},
-            {"type": "pointerDown", "button": 0},
-            {"type": "pointerUp", "button": 0},
-        ]
-        source = {"type": "pointer", "id": "mouse", "actions": actions}
-        self.session.command("input.performActions", context=self.context, actions=[source])
-
 
 @dataclass(slots=True)
 class Surface:
@@ -125,9 +114,7 @@ class Surface:
 
     def click(self, part: str) -> None:
         """Press it, as soon as it is visible and can be pressed."""
-        ready = f"({_found(part)}?.checkVisibility() && !{_found(part)}.disabled) ?? false"
-        wait_until(lambda: self.evaluate(ready), f"{part} is shown")
-        self.evaluate(f"void {_found(part)}.click()")
+        press(self.session, self.context, part)
 
     def fill(self, part: str, words: str) -> None:
         """Write into a field."""
@@ -167,9 +154,38 @@ class Surface:
         shot = self.session.command("browsingContext.captureScreenshot", context=self.context, origin="document")
         path.write_bytes(base64.b64decode(shot["data"]))
 
+    def choose_file(self, part: str, path: Path) -> None:
+        """Choose a file for an input."""
+        nodes = self.session.command(
+            "browsingContext.locateNodes", context=self.context, locator={"type": "css", "value": part}
+        )
+        self.session.command(
+            "input.setFiles",
+            context=self.context,
+            element={"sharedId": nodes["nodes"][0]["sharedId"]},
+            files=[str(path)],
+        )
+
     def close(self) -> None:
         """Close its tab."""
         self.session.command("browsingContext.close", context=self.context)
+
+
+def press(session: Session, context: str, part: str) -> None:
+    """Press a part with the mouse, as soon as it is visible and can be pressed: the browser takes it for a person's."""
+    found = _found(part)
+    ready = f"({found}?.checkVisibility() && !{found}.disabled) ?? false"
+    wait_until(lambda: session.evaluate(context, ready), f"{part} is shown")
+    session.evaluate(context, f"{found}.scrollIntoView({{block: 'center'}})")
+    where = "(box => ({x: Math.round(box.x + box.width / 2), y: Math.round(box.y + box.height / 2)}))"
+    point = session.evaluate(context, f"{where}({found}.getBoundingClientRect())")
+    actions = [
+        {"type": "pointerMove", **point},
+        {"type": "pointerDown", "button": 0},
+        {"type": "pointerUp", "button": 0},
+    ]
+    source = {"type": "pointer", "id": "mouse", "actions": actions}
+    session.command("input.performActions", context=context, actions=[source])
 
 
 def in_browser(session: Session, statement: str) -> None:

@@ -97,6 +97,10 @@ class Surface:
         self.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
         self.page.screenshot(path=path, animations="disabled", full_page=True)
 
+    def choose_file(self, part: str, path: Path) -> None:
+        """Choose a file for an input."""
+        self.page.locator(part).set_input_files(path)
+
     def close(self) -> None:
         """Close its tab."""
         self.page.close()

@@ -31,7 +31,7 @@ SCENES = {
     "connecting": "connecting",
     "troubled": "connecting",
     "start": "failed",
-    "lost": "blocked",
+    "nonsense": "blocked",
     "biased": "connected",
     "busy": "connected",
 }

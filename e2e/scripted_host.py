@@ -5,6 +5,8 @@ Real frames, real messages and the real proxy script; no helper behind it. The s
 - ``connected`` / ``connecting`` / ``troubled``: connects and reports that state
 - ``busy``: as connected, with rates that go up and down
 - ``biased``: as connected, with a warning
+- ``hostile``: as connected, with markup, switched directions and far too much of it in every text
+- ``nonsense``: connects, then sends a status that is none
 - ``lost``: connects, then says that the helper is gone, and ends
 - ``start``: says that the helper could not be started, and ends
 - ``refused``: answers ``connect`` with an error
@@ -130,11 +132,13 @@ LISTS = [
 INVITATION = InvitationInfo(
     link="qnet:" + "pkZvdW5kZXI" * 30, qr=["".join(rng.choice("01") for _ in range(57)) for _ in range(57)]
 )
+EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>\u202egnp.exe"
+LONG = "w" * 2_000
 TROUBLE = ErrorInfo(code="peer-unreachable", message="no answer from any entry yet", place=Place.MESH)
 
 
 def status(scene: str) -> Status:
-    connected = scene in ("connected", "busy", "biased", "lost")
+    connected = scene in ("connected", "busy", "biased", "hostile", "nonsense", "lost")
     return Status(
         state=State.CONNECTED if connected else State.CONNECTING,
         mode="client",
@@ -156,6 +160,39 @@ def status(scene: str) -> Status:
         rates=rates(time.monotonic()) if connected else Rates(),
         last_error=TROUBLE if scene == "troubled" else None,
     )
+
+
+def made_hostile(message: msgspec.Struct) -> msgspec.Struct:
+    """The message with every text that a peer, a list or a network could have chosen replaced."""
+    bad = ErrorInfo(code="odd-<b>", message=EVIL + LONG, hint=EVIL)
+    hop = Hop(nickname=EVIL + LONG, country="<>", exit=True)
+    replace = msgspec.structs.replace
+    match message:
+        case Status():
+            return replace(message, hops=[hop] * 20, routes=[[hop] * 9] * 20, warning=bad, mode=EVIL)
+        case SettingsInfo():
+            network = NetworkInfo(name=EVIL + LONG, fingerprint=EVIL, operators=1)
+            return replace(message, network=network, countries=[ExitCountry(country="<b>", exits=3)])
+        case RulesPage():
+            rule = Rule(kind=RuleKind.DOMAIN, pattern=EVIL, action=RuleAction.BLOCK, note=EVIL + LONG, country=EVIL)
+            return replace(message, rules=[rule], total=1, offset=0, problem=bad)
+        case Subscription():
+            return replace(message, url=EVIL, error=bad)
+        case InvitationInfo():
+            return InvitationInfo(link=EVIL + LONG, qr=[EVIL, "1" * 9, ""])
+    return message
+
+
+def spoilt(message: msgspec.Struct) -> msgspec.Struct:
+    """An answer or event with all its parts made hostile."""
+    parts = {}
+    for name in message.__struct_fields__:
+        part = getattr(message, name)
+        if isinstance(part, msgspec.Struct):
+            parts[name] = made_hostile(part)
+        elif isinstance(part, list) and part and isinstance(part[0], msgspec.Struct):
+            parts[name] = [made_hostile(each) for each in part]
+    return msgspec.structs.replace(message, **parts)
 
 
 def rates(now: float) -> Rates:
@@ -236,9 +273,15 @@ def play(scene: str, port: int, source: BinaryIO, sink: BinaryIO) -> None:
     while data := source.read1(1 << 16):  # type: ignore[attr-defined]
         for body in reader.receive(data):
             for message in answers(scene, port, decode_request(body)):
+                if scene == "hostile":
+                    message = spoilt(message)
                 send(message)
                 if isinstance(message, FailedEvent):
                     return
+                if scene == "nonsense" and isinstance(message, StatusEvent):
+                    time.sleep(2)
+                    sink.write(encode_frame(b'{"event": "status", "status": {"state": ["connected"], "hops": 7}}'))
+                    sink.flush()
                 if scene == "busy" and isinstance(message, StatusEvent):
                     threading.Thread(target=tell, daemon=True).start()
 

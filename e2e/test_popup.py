@@ -53,6 +53,31 @@ def test_by_keyboard(playwright: Playwright, extension: Path, tmp_path: Path) ->
         popup.wait_for("off")
 
 
+def test_another_country_by_keyboard(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
+    launcher = hosts.scene(tmp_path / "host", "biased", hosts.dead_port())
+    with chromium(playwright, tmp_path / "profile", extension, launcher=launcher) as browser:
+        popup = connect(browser, "connected")
+        page, keyboard = popup.page, popup.page.keyboard
+        assert "Unusually many routes" in popup.text("warning") and "A larger network" in popup.text("warning")
+        assert "1 more route" in popup.text("others")
+        for _ in range(10):
+            keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id") == "exit-change":
+                break
+        keyboard.press("Enter")
+        page.locator("#chooser-list [value=NL]:checked").wait_for(state="attached")
+        assert page.evaluate("document.activeElement.id") == "chooser-search"
+        keyboard.type("germ")
+        assert "Netherlands" not in popup.text("chooser-list")
+        keyboard.press("Tab")
+        keyboard.press("Space")
+        page.locator("#chooser-list [value=DE]:checked").wait_for(state="attached")
+        assert page.evaluate("document.activeElement.value") == "DE"
+        keyboard.press("Escape")
+        assert not popup.shows("chooser")
+        assert page.evaluate("document.activeElement.id") == "exit-change"
+
+
 def test_host_of_another_extension(playwright: Playwright, extension: Path, tmp_path: Path) -> None:
     launcher = hosts.script(tmp_path / "host", "exit 0")
     with chromium(playwright, tmp_path / "profile", extension, launcher=launcher, allowed=[STRANGER]) as browser:

@@ -14,7 +14,8 @@ from playwright.sync_api import Error, Playwright
 from e2e import hosts
 from e2e.bidi import BidiError
 from e2e.browsers import Chromium, build_seeing, chromium
-from e2e.firefox import Firefox, firefox
+from e2e.firefox import ALLOWING, Firefox, firefox
+from tools.extension import build
 
 PROBES = {"chromium": "www.gstatic.com", "firefox": "detectportal.firefox.com"}
 LOGIN = "login.test"
@@ -64,16 +65,17 @@ def captive_network() -> Iterator[tuple[int, list[str]]]:
 
 @contextmanager
 def started(name: str, playwright: Playwright, folder: Path) -> Iterator[Chromium | Firefox]:
-    extension = build_seeing("chrome" if name == "chromium" else name, folder / "extension")
     launcher = hosts.scene(folder / "host", "troubled", hosts.dead_port())
     names = (*PROBES.values(), LOGIN, PICTURE, OTHER)
     if name == "chromium":
+        extension = build_seeing(folder / "extension")
         rules = ", ".join(f"MAP {each} 127.0.0.1" for each in names)
         arguments = [f"--host-resolver-rules={rules}"]
         with chromium(playwright, folder / "profile", extension, launcher=launcher, arguments=arguments) as browser:
             yield browser
     else:
-        preferences = {"network.dns.localDomains": ",".join(names)}
+        extension = build("firefox", folder / "extension")
+        preferences = {**ALLOWING, "network.dns.localDomains": ",".join(names)}
         home = folder / "person"
         with firefox(home, extension, launcher=launcher, env=dict(os.environ), preferences=preferences) as running:
             yield running

@@ -44,7 +44,10 @@ export class ConnectionLog {
   }
 
   async #write(url, host, at) {
-    if (!(await this.isOn())) return;
+    if (!(await this.isOn())) {
+      this.#recent.delete(host); // or what is asked for just after it is switched on would be missing
+      return;
+    }
     const { action, index = -1, unmet = false, section } = await this.#test(url);
     const rule = section ? FROM_LIST : index;
     const entry = { at, host, action, rule, unmet };

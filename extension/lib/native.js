@@ -1,5 +1,7 @@
 // One conversation with the native host over a native-messaging port: requests answered by id, and pushed events.
 
+import { checkedError, checkedStatus } from "./checked.js";
+
 export const NATIVE_HOST = "org.qnet.host";
 
 /**
@@ -47,6 +49,8 @@ export function failed(code, cause) {
   return new HostError({ kind: "failed", error: { code, message } });
 }
 
+/** @type {import("./messages.js").ErrorInfo} */
+const BAD = { code: "bad-message", message: "" };
 const ANSWER_WITHIN = 30_000;
 const EXAMINE_WITHIN = 2_000;
 
@@ -114,14 +118,18 @@ export class Host {
   #receive(message) {
     if (this.#ended || message === null || typeof message !== "object") return;
     if (message.event === "failed") {
-      this.#end({ kind: "failed", error: message.error });
-    } else if (message.event === "status" && message.status) {
-      this.#listener.status(message.status);
+      this.#end({ kind: "failed", error: checkedError(message.error) ?? BAD });
+    } else if (message.event === "status") {
+      const status = checkedStatus(message.status);
+      if (status) return this.#listener.status(status);
+      // What it last said may be true no more, and what it says now is unknown.
+      this.#port.disconnect();
+      this.#end({ kind: "failed", error: BAD });
     } else if (this.#pending.has(message.id)) {
       this.#answered = true;
       const { resolve, reject } = this.#pending.get(message.id);
-      if (message.ok === true) resolve(message);
-      else reject(new HostError({ kind: "failed", error: message.error }));
+      if (message.ok !== true) reject(new HostError({ kind: "failed", error: checkedError(message.error) ?? BAD }));
+      else resolve(message.status ? { ...message, status: checkedStatus(message.status) } : message);
     }
   }
 

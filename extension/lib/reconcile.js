@@ -155,6 +155,8 @@ export class Reconciler {
     this.#status = this.#pac = null;
     await this.#remember(null);
     await this.#show();
+    // Read last: whoever turns off from here on finds a conversation to end.
+    if ((await this.#intent()) !== "connected") return;
     const host = openHost({
       status: (status) => this.#heard(host, status),
       closed: (failure) => this.#closed(host, failure),

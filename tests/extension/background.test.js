@@ -500,6 +500,20 @@ test("turning off while another is in charge takes ours back too", async () => {
   assert.equal(settings.ours, undefined);
 });
 
+test("off while something is being mended: nobody is called anew", async () => {
+  await connected();
+  const { get } = chrome.alarms;
+  chrome.alarms.get = async (name) => (await sleep(60), get(name));
+  settings.onChange.emit({}); // reads that the person is connected, and is slow about the rest
+  await sleep(5);
+  popup.press("disconnect");
+  await sleep(200);
+  chrome.alarms.get = get;
+  assert.equal(log.filter((line) => line === "native org.qnet.host").length, 1);
+  assert.equal(popup.sent.at(-1).kind, "off");
+  assert.equal(settings.ours, undefined);
+});
+
 test("cancelling while the host is silent", async () => {
   serve(() => null);
   await start();

@@ -69,15 +69,21 @@ test("an error rejects with the host's own words", async () => {
 
 test("events reach the listener", () => {
   answer({ event: "status", status: { state: "connecting" } });
-  assert.deepEqual(statuses, [{ state: "connecting" }]);
+  assert.deepEqual(statuses.map(({ state }) => state), ["connecting"]);
 });
 
 test("what is no message of ours is ignored", async () => {
   const asked = host.request("hello");
-  for (const odd of [null, 7, "x", [], {}, { id: 99, ok: true }, { event: "news" }, { event: "status" }]) answer(odd);
+  for (const odd of [null, 7, "x", [], {}, { id: 99, ok: true }, { event: "news" }]) answer(odd);
   answer({ id: 1, ok: true });
   assert.equal((await asked).ok, true);
   assert.deepEqual([statuses, closed], [[], []]);
+});
+
+test("a status that is none ends the conversation: what was said before may be true no more", () => {
+  for (const status of [undefined, null, "connected", { state: "fine" }]) answer({ event: "status", status });
+  assert.deepEqual([statuses, closed], [[], [{ kind: "failed", error: { code: "bad-message", message: "" } }]]);
+  assert.ok(made.closed);
 });
 
 test("the failed event outranks the exit that follows", async () => {

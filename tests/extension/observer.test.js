@@ -73,9 +73,9 @@ const VERDICT = { action: "tunnel", index: 3, unmet: false };
 test("the log is written only while it is on, bounded, each host once in a while", async () => {
   const storage = { local: area(), session: area() };
   const log = new ConnectionLog(storage, async () => VERDICT);
-  await log.note("https://a.test/secret?x=1", 0);
+  await log.note("https://b.test/secret?x=1", 0);
   assert.deepEqual(storage.session.kept, {});
-  storage.local.kept.log = true;
+  storage.local.kept.log = true; // what was asked for just before is noted the next time
   for (let at = 0; at < 3; at++) await log.note("https://b.test/", at);
   await log.note("https://b.test/", 20_000);
   await log.note("data:text/plain,x", 20_000);

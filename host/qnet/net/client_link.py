@@ -181,9 +181,10 @@ def _link(
 ) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
-    script = done.result.script
-    if script is not None:
-        session.shape(script.rest_up(now), script.profile)
+    result = done.result
+    if (script := result.script) is not None:
+        shaper = script.rest_up(result.heard, result.third, now)
+        session.shape(shaper, script.profile, script.page - result.heard, result.padding)
     link = Link(session, transport, scratch, owner)
     link.parting, link.patience = look.parting, look.patience
 
