@@ -7,9 +7,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from qnet.net import alive
 from qnet.net.client_link import Disguise
 from qnet.net.decoy import Parting
+from qnet.wire import frames
 from qnet.wire.cover.appearance import APPEARANCES
+from qnet.wire.frames import Reset
 from tests.support.cover_pair import NAME, authority, template
 from tests.support.links import CIRCUIT, attach, site, until
 from tests.support.peers import Peer, gone, peer
@@ -89,7 +92,8 @@ async def test_one_on_which_something_is_said_now_and_then_stays(decoy: int) -> 
         link = await made.connect()
         for _ in range(5):
             await asyncio.sleep(0.5)
-            link.channel.ping()
+            link.channel.session._pending += frames.close_frame(77, Reset.CLOSED)  # of a circuit that never was
+            link.flush()
         assert not link.closed
         await until(lambda: link.rested)
 
@@ -103,6 +107,20 @@ async def test_nothing_is_said_on_it(decoy: int) -> None:
         await asyncio.sleep(2)
         assert len(seen[0].records) == before
         await until(lambda: link.rested)
+
+
+async def test_firefox_asks_and_is_let_go_all_the_same(decoy: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured: after 58 s a PING of 34 bytes, answered alike; nginx counts its time-out from before."""
+    monkeypatch.setattr(alive, "_LOOK_SECONDS", 0.05)
+    async with seen_peer(decoy, Parting(1.5, (34, 19))) as (made, seen):
+        link = await made.bare(wears("firefox"))
+        link.alive.nudge = 0.7
+        before, began = len(seen[0].records), time.monotonic()
+        await until(lambda: link.rested)
+        assert time.monotonic() - began < 2.0
+        up, down = after(seen[0], before)
+        assert down[-3:] == [34, 34, 19]
+        assert up[:1] == [34]
 
 
 async def test_a_client_ends_it_as_its_browser_does(decoy: int) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Callable
+from math import inf
 
 IDLE_SECONDS = 30.0
 WAITING_SECONDS = 4.0
@@ -47,25 +48,26 @@ class Alive:
         self._ask = ask
         self._dead = dead
         self._used = used
+        self.nudge = inf
+        """Seconds of silence after which an unused way is asked all the same: Firefox does, and no server minds."""
+        self.last = loop.time()
+        """When something came or went, apart from asking and answering."""
         self._heard_at = self._said_at = loop.time()
         self._asked_at: float | None = None
         self._pause = IDLE_SECONDS
         self._rest()
         self._timer = loop.call_later(_LOOK_SECONDS, self._look)
 
-    @property
-    def last(self) -> float:
-        """When something came or went."""
-        return max(self._heard_at, self._said_at)
-
-    def heard(self) -> None:
-        """Something came."""
+    def heard(self, *, matters: bool = True) -> None:
+        """Something came; does it matter, or was it only asked or answered?"""
         self._heard_at = self._loop.time()
         self._asked_at = None
+        if matters:
+            self.last = self._heard_at
 
     def said(self) -> None:
         """Something went that may be answered."""
-        self._said_at = self._loop.time()
+        self._said_at = self.last = self._loop.time()
 
     def stop(self) -> None:
         """It is over."""
@@ -81,7 +83,7 @@ class Alive:
             if now - self._asked_at >= ANSWER_SECONDS:
                 self._dead()
                 return
-        elif (silence >= self._pause and self._used()) or (
+        elif silence >= (self._pause if self._used() else self.nudge) or (
             silence >= WAITING_SECONDS and self._said_at > self._heard_at
         ):
             self._asked_at = now

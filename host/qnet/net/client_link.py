@@ -186,7 +186,7 @@ def _link(
         shaper = script.rest_up(result.heard, result.third, now)
         session.shape(shaper, script.profile, script.page - result.heard, result.padding)
     link = Link(session, transport, scratch, owner)
-    link.parting, link.patience = look.parting, look.patience
+    link.parting, link.patience, link.alive.nudge = look.parting, look.patience, look.nudge
 
     def refuse(rest: bytes) -> None:
         """As the browser that this link looks like answers a record that does not open."""

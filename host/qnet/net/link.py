@@ -126,8 +126,10 @@ class Link(asyncio.BufferedProtocol):
         return self.channel.session.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.alive.heard()
-        events = self.channel.session.received(nbytes, self.loop.time())
+        session = self.channel.session
+        before = session.opened_records - session.pings
+        events = session.received(nbytes, self.loop.time())
+        self.alive.heard(matters=session.opened_records - session.pings > before)
         inner = [(channel, channel.session.take_events()) for channel in self._channels[1:]]
         parting = [pair for pair in inner if Goodbye() in pair[1]]  # before the way there is closed beneath them
         for channel, told in (*parting, (self.channel, events), *(pair for pair in inner if pair not in parting)):

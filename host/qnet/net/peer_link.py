@@ -150,7 +150,7 @@ class PeerConnection:
         if link is None or link.closed or parting is None:
             return
         due = link.alive.last + parting.seconds
-        if due > self._loop.time() or link.streams:
+        if due > self._loop.time() or link.streams or link.channel.session.is_reserved:
             self._resting = self._loop.call_at(max(due, self._loop.time() + 1.0), self._watch_idle)
         else:
             link.rest(parting.sizes)

@@ -17,7 +17,7 @@ Stream frames live between a client and its exit; their body starts with ``strea
 | RESET | code(1): the stream is gone, both ways | both |
 | WINDOW | credit(4): this many more bytes may be sent | both |
 
-Link frames: PING and PONG carry 8 bytes that come back; SETTINGS a CBOR map; REKEY none (this was the last record
+Link frames: PING and PONG carry 8 … 64 bytes that come back; SETTINGS a CBOR map; REKEY none (this was the last record
 under the old key). Circuit frames: EXTEND carries the next peer's signed descriptor, EXTENDED two digests of 32 bytes,
 CREDIT a credit(4): this many more bytes of records may be forwarded; CLOSE a code(1): the circuit is gone. TRUNCATE is
 not understood by this version. RESERVE carries a signed statement, RESERVED code(1) ‖ seconds(4), TAKEN and READY

@@ -29,7 +29,7 @@ class Appearance:
 
     ``parting``: bodies of the records with which it ends a connection that is in order, in bytes: Chromium says
     nothing, Firefox GOAWAY and close_notify. ``patience``: seconds after which it ends an idle connection by itself;
-    Chromium had not after 328.
+    Chromium had not after 328. ``nudge``: seconds after which it sends a PING on one.
     """
 
     settings: tuple[tuple[int, int], ...]
@@ -37,6 +37,7 @@ class Appearance:
     request_base: int
     parting: tuple[int, ...]
     patience: float
+    nudge: float
 
     def preface(self) -> bytes:
         """The first application data."""
@@ -56,8 +57,8 @@ class Appearance:
 
 
 APPEARANCES = {
-    "chromium": Appearance(((1, 65536), (2, 0), (4, 6291456), (6, 262144)), 0x00EF0001, 447, (), inf),
-    "firefox": Appearance(((1, 65536), (2, 0), (4, 131072), (5, 16384)), 0x00BF0001, 305, (34, 19), 172.0),
+    "chromium": Appearance(((1, 65536), (2, 0), (4, 6291456), (6, 262144)), 0x00EF0001, 447, (), inf, inf),
+    "firefox": Appearance(((1, 65536), (2, 0), (4, 131072), (5, 16384)), 0x00BF0001, 305, (34, 19), 172.0, 58.0),
 }
 
 
