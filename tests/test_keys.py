@@ -17,7 +17,7 @@ def raw(keys: NodeKeys) -> list[bytes]:
         keys.identity.private_bytes_raw(),
         keys.noise.private_bytes_raw(),
         keys.cover_secret,
-        *(each.private.private_bytes_raw() for each in keys.covers),
+        *(each.seed for each in keys.covers),
     ]
 
 
@@ -108,7 +108,9 @@ def test_not_a_file(tmp_path: Path, make: object) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b""] + [b"qnetkey1" + bytes(n) for n in (0, 127, 129)] + [b"qnetkey2" + bytes(n) for n in (0, 96, 135, 137, 776)],
+    [b""]
+    + [b"qnetkey1" + bytes(n) for n in (0, 127, 129)]
+    + [b"qnetkey2" + bytes(n) for n in (0, 96, 139, 141, 96 + 17 * 44)],
 )
 def test_damaged_file_is_kept(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / FILE_NAME
@@ -159,15 +161,15 @@ def test_two_hundred_days(tmp_path: Path) -> None:
     for day in range(200):
         clock.now = NOW + day * DAY + day * 977 % DAY
         ring.refresh()
-        private |= {each.until: each.private.private_bytes_raw() for each in ring.keys.covers}
+        private |= {(each.period, each.until): each.seed for each in ring.keys.covers}
         assert [each.until for each in ring.keys.covers] == sorted(each.until for each in ring.keys.covers)
         given += [(clock.now + life * DAY, issued(ring.keys, clock.now, life * DAY)) for life in (1, 7, 90)]
         for ends, known in given:
             if clock.now < ends:
                 assert known.cover_at(clock.now) in recognised(ring.keys)
         content = (tmp_path / FILE_NAME).read_bytes()
-        for until, key in private.items():
-            assert (key in content) == (clock.now < until + OVERLAP)
+        for (_, until), seed in private.items():
+            assert (seed in content) == (clock.now < until + OVERLAP)
         assert load_or_create(tmp_path, clock).covers[0].until == ring.keys.covers[0].until
     assert len(private) > 25
 
@@ -181,6 +183,38 @@ def test_descriptors_of_a_week_name_keys_of_weeks(tmp_path: Path) -> None:
     assert [ends[key] - clock.now for key in (known.cover, *(key for _, key in known.later))] == [WEEK / 2, 1.5 * WEEK]
     assert len(issued(keys, clock.now, DAY).later) == 0
     assert len(issued(keys, clock.now, 90 * DAY).later) == 3
+
+
+def test_copies_keep_in_step(tmp_path: Path) -> None:
+    """The front ends of one directory have copies of its keys; some look more often, one was off for long."""
+    clocks, rings = [], []
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        clocks.append(Clock())
+        if rings:
+            (tmp_path / name / FILE_NAME).write_bytes((tmp_path / "a" / FILE_NAME).read_bytes())
+            (tmp_path / name / FILE_NAME).chmod(0o600)
+        rings.append(KeyRing(tmp_path / name, clocks[-1]))
+    for day in range(0, 300, 3):
+        for number, (clock, ring) in enumerate(zip(clocks, rings, strict=True)):
+            clock.now = NOW + day * DAY
+            if not day % (3, 6, 150)[number]:
+                ring.refresh()
+        assert issued(rings[0].keys, NOW + day * DAY, DAY).cover in recognised(rings[1].keys)
+    for clock, ring in zip(clocks, rings, strict=True):
+        clock.now = NOW + 300 * DAY
+        ring.refresh()
+    assert rings[0].keys.covers == rings[1].keys.covers == rings[2].keys.covers
+
+
+def test_a_clock_that_was_ahead_for_a_while(tmp_path: Path) -> None:
+    clock = Clock()
+    ring = KeyRing(tmp_path, clock)
+    clock.now += 60 * DAY
+    ring.refresh()
+    clock.now -= 60 * DAY
+    ring.refresh()
+    assert issued(ring.keys, clock.now, WEEK).cover_at(clock.now) in recognised(ring.keys)
 
 
 def test_clients_with_yesterdays_key_still_get_in(tmp_path: Path) -> None:

@@ -91,6 +91,9 @@ VERBS = {
         [Stage("evidence", ["python", "-m", "tools.evidence"], False)],
         EVIDENCE_PROGRAMS,
     ),
+    "conformance": Verb(
+        "a running peer against docs/PROTOCOL.md", [Stage("conformance", ["python", "-m", "tools.conformance"], False)]
+    ),
     "fuzz": Verb("the fuzzer", [Stage("fuzz", ["python", "-m", "tools.fuzz"], False)]),
     "screens": Verb("take screenshots", [Stage("screens", ["python", "-m", "e2e.screens"], False)], DEMO_PROGRAMS),
     "package": Verb(
@@ -105,7 +108,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in VERBS:
         print(__doc__)
         for name, verb in VERBS.items():
-            print(f"  {name:8} {verb.text}")
+            print(f"  {name:11} {verb.text}")
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     verb = VERBS[arguments[0]]
     if sys.version_info < OLDEST:

@@ -1,6 +1,6 @@
 // Generated from host/qnet/wire/messages.py by tools/generate.py.
 
-export type AnyRequest = Hello | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress | GetSettings | ChangeSettings | ExamineNetwork | JoinNetwork | GetInvitation | GetSubscriptions | Subscribe | Unsubscribe | Refresh;
+export type AnyRequest = Hello | Capture | GetStatus | Connect | Disconnect | GetPac | Stop | GetRules | EditRules | RestoreRules | Upload | ImportRules | TestAddress | GetSettings | ChangeSettings | ExamineNetwork | JoinNetwork | GetInvitation | GetSubscriptions | Subscribe | Unsubscribe | Refresh;
 
 /** The answer to request `id`: `ok` with the parts that the request asked for, or `error`. */
 export interface Answer {
@@ -17,6 +17,7 @@ export interface Answer {
   proposal?: ProposalInfo | null;
   invitation?: InvitationInfo | null;
   subscriptions?: Subscription[] | null;
+  capture?: CaptureInfo | null;
   error?: ErrorInfo | null;
 }
 
@@ -27,6 +28,14 @@ export interface Hello {
   cmd: "hello";
   version: number;
   client?: string;
+  id: number;
+}
+
+/** Tells which `browser` (its product's name) of which `version` this is; asks where to show its hello. */
+export interface Capture {
+  cmd: "capture";
+  browser: string;
+  version: string;
   id: number;
 }
 
@@ -383,6 +392,13 @@ export interface Subscription {
   checked: number;
   next: number;
   error?: ErrorInfo | null;
+}
+
+/** `url`: where the browser is to be sent once, empty where that is not needed. */
+export interface CaptureInfo {
+  url: string;
+  known: boolean;
+  problem: string;
 }
 
 /** The status changed. */

@@ -4,6 +4,7 @@
 // Measured in Firefox: a listener that answers at once and loads later lets the first pages go direct; one that
 // promises its answer does not; a proxy on which nobody listens blocks.
 
+import { isOwn } from "./capture.js";
 import { api } from "./compat.js";
 import { decisionOf } from "./listener.js";
 import { hashOf } from "./pac.js";
@@ -51,7 +52,8 @@ function deciderOf(script) {
   }
 }
 
-const answer = (request) => (force ? force.decide(request) : OWN_SETTING);
+const answer = (request) =>
+  isOwn(request.url) || !force ? OWN_SETTING : force.decide(request);
 
 /** Listen; to be called while the background's module is evaluated, or Firefox does not wake us for requests. */
 export function listen() {

@@ -1,11 +1,13 @@
 // Compares what the person wants with what is real, and mends the difference. Runs on every wake.
 //
-// Connecting: hello → connect → all of the script → set the proxy and the guards → wait for status events.
+// Connecting: hello → show how this browser begins, where unknown → connect → all of the script → set the proxy and the
+// guards → wait for status events.
 // Disconnecting: remember "off" → give the lease back → clear the proxy and the guards.
 // The helper's rules change: fetch the script anew → set it; until then the one before stays in force.
 // A conversation that breaks leaves nothing that leads anywhere in force, and is begun again by itself, ever later.
 // A network's sign-in page is open: only that goes directly, until the tunnel is there.
 
+import * as capture from "./capture.js";
 import { failed, HostError } from "./native.js";
 import { fetchPac, hashOf } from "./pac.js";
 import { portalScript } from "./portal.js";
@@ -165,6 +167,7 @@ export class Reconciler {
       if (hello?.version !== PROTOCOL_VERSION) {
         throw failed("version");
       }
+      await capture.show(host, hello);
       const answer = await host.request("connect");
       this.#status = answer.status ?? this.#status;
       const pac = await fetchPac(host);

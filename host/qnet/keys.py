@@ -6,7 +6,7 @@ Layout of ``node.keys``::
     32 bytes  Ed25519 seed: identity, signs descriptors
     32 bytes  X25519: Noise static key
     32 bytes  cover secret
-    n times   cover keys, which recognise members in a ClientHello: until(8), X25519(32)
+    n times   cover keys, which recognise members in a ClientHello: period(4) until(8) seed(32)
 
 One file, put into place when complete: there is no moment at which half of the keys exist. A file of the first layout
 ("qnetkey1", with one cover key between the Noise key and the secret) is read, too.
@@ -14,7 +14,8 @@ One file, put into place when complete: there is no moment at which half of the 
 Cover keys come and go: who seizes a node shall not be able to tell from recordings who used it. There is one for each
 week, which descriptors of up to a week name, and one for each quarter of 13 weeks, for those of operators, which stand
 in network files for 90 days. This week's and the next, this quarter's and the next exist, so that a descriptor names
-keys for all of its life. A day after its end a private half is overwritten and gone.
+keys for all of its life. A day after its end a private half is overwritten and gone. Each follows from the seed of the
+one before it by a hash, so nodes that have copies of one file keep in step, and nobody can go back.
 """
 
 import os
@@ -28,6 +29,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from qnet.wire.errors import LocalError
 
@@ -39,7 +42,7 @@ OVERLAP = 86400
 
 _MAGIC, _FIRST_MAGIC = b"qnetkey2", b"qnetkey1"
 _HEAD = len(_MAGIC) + 3 * 32
-_ENTRY = 8 + 32
+_ENTRY = 4 + 8 + 32
 _MAX_ENTRIES = 16
 _LIMIT = _HEAD + _MAX_ENTRIES * _ENTRY
 
@@ -53,15 +56,30 @@ class KeyFileError(LocalError):
 
 @dataclass(frozen=True, slots=True)
 class CoverKey:
-    """A private cover key. ``until``: when its time ends, unix seconds."""
+    """A private cover key. ``until``: when its time ends, unix seconds; ``period``: for how long it is the one, or 0
+    for one that none follows, whose seed is the key itself.
+    """
 
+    period: int
     until: int
-    private: X25519PrivateKey = field(repr=False)
+    seed: bytes = field(repr=False)
+    private: X25519PrivateKey = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        key = self._derive(b"key") if self.period else self.seed
+        object.__setattr__(self, "private", X25519PrivateKey.from_private_bytes(key))
 
     @property
     def public(self) -> bytes:
         """C, 32 bytes."""
         return self.private.public_key().public_bytes_raw()
+
+    def next(self) -> "CoverKey":
+        """The one that follows."""
+        return CoverKey(self.period, self.until + self.period, self._derive(b"next"))
+
+    def _derive(self, what: bytes) -> bytes:
+        return HKDFExpand(SHA256(), 32, b"qnet cover " + what).derive(self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +108,21 @@ class NodeKeys:
 
     def rotated(self, now: float) -> "NodeKeys":
         """The same with the cover keys of this time: what has ended a day ago is gone, what is due is new."""
-        week, quarter = _next(now, WEEK), _next(now, QUARTER)
-        wanted = {week, week + WEEK, quarter, quarter + QUARTER}
-        kept = {each.until: each for each in self.covers if now < each.until + OVERLAP}
-        for until in wanted - kept.keys():
-            kept[until] = CoverKey(until, X25519PrivateKey.generate())
-        return replace(self, covers=tuple(kept[until] for until in sorted(kept)))
+        covers = list(self.covers)
+        for period in (WEEK, QUARTER):
+            due = _next(now, period)
+            last = max((each for each in covers if each.period == period), key=_until, default=None)
+            if last is None:
+                last = CoverKey(period, due, os.urandom(32))
+                covers.append(last)
+            while last.until < due + period:
+                last = last.next()
+                covers.append(last)
+        return replace(self, covers=tuple(sorted((each for each in covers if now < each.until + OVERLAP), key=_until)))
+
+
+def _until(key: CoverKey) -> int:
+    return key.until
 
 
 def _next(now: float, period: int) -> int:
@@ -222,7 +249,9 @@ def _check_private(path: Path, found: os.stat_result) -> None:
 
 
 def _encode(keys: NodeKeys) -> bytes:
-    covers = b"".join(each.until.to_bytes(8, "big") + each.private.private_bytes_raw() for each in keys.covers)
+    covers = b"".join(
+        each.period.to_bytes(4, "big") + each.until.to_bytes(8, "big") + each.seed for each in keys.covers
+    )
     return _MAGIC + keys.identity.private_bytes_raw() + keys.noise.private_bytes_raw() + keys.cover_secret + covers
 
 
@@ -232,13 +261,14 @@ def _parse(content: bytes, now: float) -> NodeKeys:
     if content.startswith(_FIRST_MAGIC) and len(content) == len(_FIRST_MAGIC) + 4 * 32:
         identity, noise, cover, secret = fields
         # Descriptors that name it may live as long as any that are issued now.
-        covers = [CoverKey(_next(now, QUARTER) + QUARTER, X25519PrivateKey.from_private_bytes(cover))]
+        covers = [CoverKey(0, _next(now, QUARTER) + QUARTER, cover)]
     elif content.startswith(_MAGIC) and rest == 0 and 0 < entries <= _MAX_ENTRIES:
         identity, noise, secret = fields[:3]
         covers = [
             CoverKey(
-                int.from_bytes(content[at : at + 8], "big"),
-                X25519PrivateKey.from_private_bytes(content[at + 8 : at + _ENTRY]),
+                int.from_bytes(content[at : at + 4], "big"),
+                int.from_bytes(content[at + 4 : at + 12], "big"),
+                content[at + 12 : at + _ENTRY],
             )
             for at in range(_HEAD, len(content), _ENTRY)
         ]

@@ -566,3 +566,54 @@ test("a press that does not exist is ignored", async () => {
   popup.press(undefined);
   assert.equal(popup.sent.at(-1).kind, "off");
 });
+
+test("a browser that the helper does not know shows its hello before it connects", async () => {
+  const fetched = [];
+  const real = globalThis.fetch;
+  globalThis.fetch = async (url, options) => {
+    fetched.push([url, options.mode]);
+    log.push("fetch");
+    throw new TypeError("Failed to fetch");
+  };
+  const fullVersionList = [
+    { brand: "Not?A_Brand", version: "8.0.0.0" },
+    { brand: "Chromium", version: "156.0.1.2" },
+    { brand: "Microsoft Edge", version: "156.0.9.9" },
+  ];
+  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  const value = { userAgentData: { getHighEntropyValues: async () => ({ fullVersionList }) } };
+  Object.defineProperty(globalThis, "navigator", { configurable: true, value });
+  try {
+    serve((request, answer) => {
+      if (request.cmd === "hello") answer.hello.features = ["capture"];
+      if (request.cmd === "capture") answer.capture = { url: "https://abc.localhost:1/", known: false, problem: "" };
+      return answer;
+    });
+    await start();
+    open();
+    await popup.view("off");
+    popup.press("connect");
+    await until(() => settings.ours);
+    assert.deepEqual(fetched, [["https://abc.localhost:1/", "no-cors"]]);
+    const { browser, version } = ports.at(-1).sent.find(({ cmd }) => cmd === "capture");
+    assert.deepEqual([browser, version], ["Microsoft Edge", "156.0.9.9"]);
+    const order = log.filter((line) => /^→|fetch/.test(line));
+    assert.deepEqual(order.slice(0, 4), ["→ hello", "→ capture", "fetch", "→ connect"]);
+  } finally {
+    globalThis.fetch = real;
+    if (before) Object.defineProperty(globalThis, "navigator", before);
+    else delete globalThis.navigator;
+  }
+});
+
+test("a helper that refuses to capture keeps nobody from connecting", async () => {
+  serve((request, answer) => {
+    if (request.cmd === "hello") answer.hello.features = ["capture"];
+    return request.cmd === "capture" ? { id: request.id, ok: false, error: { code: "capture", message: "" } } : answer;
+  });
+  await start();
+  open();
+  await popup.view("off");
+  popup.press("connect");
+  await until(() => settings.ours);
+});

@@ -9,9 +9,7 @@ import pytest
 
 from qnet.app.profile import load_profile
 from qnet.mesh.exit_policy import ExitPolicy
-from qnet.net.handshake import HandshakeProtocol
 from qnet.roles.visits import Visits
-from qnet.wire.steps import Done, Receive, Send
 from tests.support.links import Pair, allowing, echo, link_pair, site, until
 
 pytestmark = pytest.mark.anyio
@@ -24,9 +22,9 @@ def anyio_backend() -> str:
 
 def shape(pair: Pair, seed: bytes) -> None:
     script = load_profile().script(seed)
-    now = asyncio.get_running_loop().time()
-    pair.client.session.shape(script.rest_up(now), script.profile)
-    pair.peer.session.shape(script.rest_down(now), script.profile)
+    client, peer = script.both(asyncio.get_running_loop().time())
+    pair.client.session.shape(client, script.profile)
+    pair.peer.session.shape(peer, script.profile)
     pair.client.link.pump()
     pair.peer.link.pump()
 
@@ -105,30 +103,3 @@ async def test_a_budget_is_kept_in_the_long_run() -> None:
         visits.look([link], second)  # type: ignore[list-item]
     assert 0.8 < sum(spent) / (10_000 * 100_000) < 1.2
     assert not any(Visits(0, random.Random(1)).look([link], second) for second in range(100))  # type: ignore[list-item]
-
-
-class Talk:
-    """A core that says two things, the second late, and is over."""
-
-    def __init__(self) -> None:
-        self._left: list[Send | Receive | Done[str]] = [Send(b"one"), Send(b"two", 0.1), Done("over", b"")]
-
-    def step(self, received: bytes) -> Send | Receive | Done[str]:
-        return self._left.pop(0)
-
-
-async def test_a_handshake_is_over_when_its_late_words_are_said() -> None:
-    heard: list[tuple[bytes, float]] = []
-
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(100):
-            heard.append((data, time.monotonic()))
-
-    async with site(listen) as port:
-        protocol = HandshakeProtocol(lambda transport: Talk())
-        transport, _ = await asyncio.get_running_loop().create_connection(lambda: protocol, "127.0.0.1", port)
-        assert (await asyncio.wait_for(protocol.result, 5)).result == "over"
-        await until(lambda: len(heard) == 2)
-        assert [data for data, _ in heard] == [b"one", b"two"]
-        assert heard[1][1] - heard[0][1] >= 0.09
-        transport.close()

@@ -8,7 +8,9 @@ import pytest
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("part", ["hellos", "server side", "probes", "replay", "first flight", "latency"])
+@pytest.mark.parametrize(
+    "part", ["first hellos", "resumed hellos", "server side", "probes", "replay", "first flight", "latency"]
+)
 def test_every_bound_holds(part: str) -> None:
     command = [sys.executable, "-m", "tools.evidence", "--short", "--json", "--only", part]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)

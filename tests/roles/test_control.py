@@ -17,6 +17,7 @@ from qnet.roles.peer_book import PeerBook
 from qnet.roles.preferences import Preferences
 from qnet.roles.subscriptions import Subscriptions
 from qnet.roles.tunnel import Tunnel
+from qnet.roles.wardrobe import Wardrobe
 from qnet.settings import Folders, Settings
 from qnet.wire.messages import (
     PAC_CHUNK,
@@ -31,6 +32,7 @@ from qnet.wire.messages import (
     Stop,
 )
 from qnet.wire.scratch import Scratch
+from tests.support.cover_pair import template
 from tests.support.peers import disguise
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +45,9 @@ def anyio_backend() -> str:
 
 
 class Session:
-    """Only who it is counts here."""
+    """Only who it is counts here, and what it said it is."""
+
+    hello: Hello | None = None
 
 
 class Setting:
@@ -52,7 +56,8 @@ class Setting:
     def __init__(self, folder: Path) -> None:
         self.stopped = anyio.Event()
         self.folder = folder
-        self.tunnel = Tunnel(lambda now: [], disguise(), Scratch(), lambda: None)
+        self.disguise = disguise()
+        self.tunnel = Tunnel(lambda now: [], self.disguise, Scratch(), lambda: None)
         self.control = Control(self.status, self.stopped.set, lambda: None)
         self.rules = RuleKeeper(RuleStore(folder / "rules"), PORT)
         folders = Folders(folder, folder, folder)
@@ -64,7 +69,8 @@ class Setting:
 
     def ready(self) -> None:
         lists = Subscriptions(SubscriptionStore(self.folder / "lists"), self.follow, AsyncBaseTransport, lambda: False)
-        self.control.ready(self.tunnel, self.rules, PORT, self.preferences, lists)
+        wardrobe = Wardrobe(self.folder, self.disguise, template)
+        self.control.ready(self.tunnel, self.rules, PORT, self.preferences, lists, wardrobe)
 
     async def follow(self, sections: Sequence[Section]) -> None:
         self.rules.follow(sections)

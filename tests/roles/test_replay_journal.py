@@ -62,6 +62,29 @@ def test_after_the_machine_went_down_nobody_is_known_for_one_skew(tmp_path: Path
     accept(after, NOW + 1 + SKEW)
 
 
+@pytest.mark.parametrize("orderly", [True, False])
+@pytest.mark.parametrize("between", [1.0, SKEW, 2 * SKEW])
+def test_a_second_start_does_not_forget_what_the_first_lacked(tmp_path: Path, orderly: bool, between: float) -> None:
+    """The machine goes down, and the node is restarted soon after: what was lost can still be replayed."""
+    lost = accept(journal(tmp_path, fresh=True, boot=OTHER), ahead=SKEW)
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes()[:25])
+    first = journal(tmp_path, NOW + 1)
+    if orderly:
+        first.close()
+    again = NOW + between
+    assert refuses(journal(tmp_path, again), lost, NOW + SKEW, again)
+
+
+def test_a_record_is_complete_again_once_nothing_lost_can_be_replayed(tmp_path: Path) -> None:
+    first = journal(tmp_path)
+    later = NOW + KEEP_SECONDS + 1
+    random = accept(first, later)
+    second = journal(tmp_path, later + 1)
+    assert refuses(second, random, later, later + 1)
+    accept(second, later + 1)
+
+
 def test_an_orderly_end_is_good_in_another_boot(tmp_path: Path) -> None:
     before = journal(tmp_path, fresh=True)
     random = accept(before)

@@ -41,7 +41,7 @@ class NameServer(asyncio.DatagramProtocol):
         answer.flags |= dns.flags.RA
         if found is None:
             answer.set_rcode(dns.rcode.NXDOMAIN)
-        for address in found or []:
+        for address in (found or []) if kind in ("A", "AAAA") else []:
             if (":" in address) == (kind == "AAAA"):
                 answer.answer.append(dns.rrset.from_text(question.name, self.ttl, "IN", kind, address))
         self._transport.sendto(answer.to_wire(), source)  # type: ignore[attr-defined]

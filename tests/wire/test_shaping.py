@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from qnet.app.profile import load_profile
 from qnet.wire import frames
 from qnet.wire.cbor import encode
-from qnet.wire.channel import MAX_BODY, MAX_PLAINTEXT, MIN_BODY, RECORD_HEADER, TAG
+from qnet.wire.channel import MAX_BODY, MAX_PLAINTEXT, MIN_BODY, RECORD_HEADER, TAG, BadRecordError
 from qnet.wire.cover.client import CoverClient
 from qnet.wire.cover.opening import Guise
-from qnet.wire.errors import RemoteError
 from qnet.wire.events import Broken, StreamData
 from qnet.wire.frames import HEADER, Frame, FrameError
 from qnet.wire.link import LinkSession, settings_frame
@@ -31,14 +30,15 @@ CIRCUIT = 1
 
 def played(script: Script) -> tuple[list[int], list[int]]:
     """Both sides at work with nothing to say, on a way without delay: the sizes up and down, from N1 on."""
-    client, peer = script.rest_up(0.0), script.rest_down(0.0)
-    up = [step.size for step in script.up[:2]]
-    down = [step.size for step in script.down[: script.page]]
+    client, peer = script.both(0.0)
+    up: list[int] = []
+    down: list[int] = []
     now = 0.0
     while not (client.finished and peer.finished):
         moved = False
         for speaker, listener, sizes in ((client, peer, up), (peer, client, down)):
             while (plain := speaker.take(now)) is not None:
+                assert isinstance(plain, bytes)
                 sizes.append(len(plain) + TAG)
                 listener.heard(1, now)
                 moved = True
@@ -112,7 +112,7 @@ def test_any_profile_is_one_or_refused(content: bytes) -> None:
 
 
 def test_a_step_waits_for_the_other_side_and_then_for_its_pause() -> None:
-    shaper = Shaper([Step(100, 2, 0.5)], 0, 10.0)
+    shaper = Shaper([Step(100, 2, 0.5)], 0, 2, 10.0)
     shaper.heard(1, 10.1)
     assert shaper.take(10.2) is None
     shaper.heard(1, 10.3)
@@ -123,7 +123,7 @@ def test_a_step_waits_for_the_other_side_and_then_for_its_pause() -> None:
 
 
 def test_who_waits_in_vain_goes_on_without_a_script() -> None:
-    shaper = Shaper([Step(100, 1), Step(100, 1)], 0, 10.0)
+    shaper = Shaper([Step(100, 1), Step(100, 1)], 0, 1, 10.0)
     shaper.put(memoryview(b"x" * 3000))
     assert shaper.take(10.0 + PATIENCE - 0.01) is None
     plain = shaper.take(10.0 + PATIENCE)
@@ -136,11 +136,12 @@ def test_who_waits_in_vain_goes_on_without_a_script() -> None:
     st.lists(st.integers(MIN_BODY, MAX_BODY), max_size=30),
 )
 def test_what_is_cut_comes_together_again(plaintexts: list[bytes], sizes: list[int]) -> None:
-    shaper, joiner = Shaper([Step(size) for size in sizes], 0, 0.0), Joiner()
+    shaper, joiner = Shaper([Step(size) for size in sizes], 0, 0, 0.0), Joiner()
     for plain in plaintexts:
         shaper.put(memoryview(plain))
     got, seen = [], []
     while (record := shaper.take(0.0)) is not None:
+        assert isinstance(record, bytes)
         seen.append(len(record) + TAG)
         kind, circuit, length = HEADER.unpack_from(record)
         if kind == Frame.PADDING:
@@ -175,8 +176,9 @@ class Shaped:
         self.client = LinkSession(TransportKeys(one, two, b""), initiator=True, scratch=Scratch(), now=0)
         self.peer = LinkSession(TransportKeys(two, one, b""), initiator=False, scratch=Scratch(), now=0)
         self.client.open_circuit(CIRCUIT)
-        self.client.shape(script.rest_up(0.0), script.profile)
-        self.peer.shape(script.rest_down(0.0), script.profile)
+        client, peer = script.both(0.0)
+        self.client.shape(client, script.profile)
+        self.peer.shape(peer, script.profile)
         self.wire: deque[tuple[LinkSession, bytes]] = deque()
         self.sizes: dict[LinkSession, list[int]] = {self.client: [], self.peer: []}
         self.data: dict[LinkSession, bytes] = {self.client: b"", self.peer: b""}
@@ -236,7 +238,7 @@ def test_a_session_says_what_it_has_in_the_records_of_its_script(seed: int) -> N
     pair.run()
     assert pair.data[pair.peer] == up
     assert pair.data[pair.client] == down
-    for session, steps in ((pair.client, script.up[2:]), (pair.peer, script.down[script.page :])):
+    for session, steps in ((pair.client, script.up), (pair.peer, script.down)):
         assert pair.sizes[session][: len(steps)] == [step.size for step in steps]
 
 
@@ -320,13 +322,35 @@ def test_the_inner_handshake_travels_in_the_script_s_page(tmp_path: Path, chunk:
     trio.peer = trio.new_peer()
     client = CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame())
     trio.run(client, chunk)
-    assert trio.result is not None and trio.established is not None
-    script = trio.result.result.script
-    assert script is not None and script == trio.established.script
+    assert trio.result is not None
+    result = trio.result.result
+    script = result.script
+    assert script is not None
+    trio.from_client(result.third)
+    assert trio.established is not None and script == trio.established.script
     assert bodies(trio.to_peer[3])[0] == script.up[0].size
-    assert bodies(b"".join(trio.to_peer))[-1] == script.up[1].size
+    assert bodies(result.third) == [script.up[1].size]
     page = [step.size for step in script.down[: script.page]]
     assert bodies(b"".join(trio.to_client))[-len(page) :] == page
+
+
+def test_what_comes_of_the_page_behind_n2_is_checked(tmp_path: Path) -> None:
+    profile = Profile(7, [(463, [1400, 2000, 3000], 1, 0)], [([[120, 0, 0, 0]], [[900, 1, 0]])])
+    trio = Trio(tmp_path / "decoy")
+    trio.config = replace(trio.config, profile=profile)
+    trio.peer = trio.new_peer()
+    trio.run(CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame()), 1)
+    assert trio.result is not None
+    result = trio.result.result
+    assert result.script is not None
+    second, third = (step.size for step in result.script.down[1:3])
+    assert result.heard == 1, "N2 fits the first record"
+    page = b"".join(trio.to_client)[-(10 + second + third) :]
+    result.padding(page[5 : 5 + second])
+    changed = bytearray(page[10 + second :])
+    changed[7] ^= 1
+    with pytest.raises(BadRecordError):
+        result.padding(bytes(changed))
 
 
 @pytest.mark.parametrize("theirs", [None, Profile.parse(encode(TINY))], ids=["none", "another version"])
@@ -338,12 +362,3 @@ def test_with_a_peer_that_has_another_profile_nothing_is_shaped(tmp_path: Path, 
     assert trio.result is not None and trio.established is not None
     assert trio.result.result.script is None
     assert trio.established.script is None
-
-
-def test_a_peer_that_pads_for_ever_is_given_up(tmp_path: Path) -> None:
-    endless = Profile(7, [(463, [1200] * 1100, 1, 0)], [([[120, 0, 0, 0]], [[900, 1, 0]])])
-    trio = Trio(tmp_path / "decoy")
-    trio.config = replace(trio.config, profile=endless)
-    trio.peer = trio.new_peer()
-    with pytest.raises(RemoteError):
-        trio.run(CoverClient(trio.known, guise(trio, endless), os.urandom, NOW, settings_frame()))

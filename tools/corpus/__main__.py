@@ -1,25 +1,89 @@
-"""``python -m tools.corpus record OUT | profile RECORDING… OUT | score RECORDING…``: see the modules of these names."""
+"""Recordings of real browsing, direct and through tunnels: ``python -m tools.corpus VERB …``.
+
+- ``record OUT [--loads N] [--arms NAME…] [--seconds S]``: load pages in Chromium on every way, needs root and
+  ``/dev/net/tun``; goes on where an earlier recording in OUT ended
+- ``profile RECORDING… OUT``: a shaping profile from direct loads
+- ``pack RECORDING… OUT``: what the classifiers look at, as ``docs/EVIDENCE.md`` reads it
+- ``score CORPUS``: what they find
+"""
 
 import argparse
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+SITES, TRAINING = range(30), range(10_000, 10_080)
+"""Seeds of the sites that are scored, and of those that profiles are made of: none is in both."""
+ARMS = ("direct", "shaped", "unshaped", "shadowsocks", "tls-in-tls", "decoy")
+
+
+def record(options: argparse.Namespace) -> None:
+    """Record until every arm has its loads, or the time is up."""
+    from tools.corpus.record import run
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that namespaces and processes end with this one
+    seeds = TRAINING if options.training else SITES
+    arms = ["direct"] if options.training else options.arms
+    ours = {name: name == "shaped" for name in ("shaped", "unshaped") if name in arms or "decoy" in arms}
+    run(options.out, seeds, dict.fromkeys(arms, options.loads), ours, options.seconds)
+
+
+def profile(options: argparse.Namespace) -> None:
+    """Write a profile."""
+    from tools.corpus.profile import build
+
+    packed = build(options.recordings, options.most)
+    options.out.write_bytes(packed)
+    print(f"{options.out}: {len(packed)} bytes")
+
+
+def pack(options: argparse.Namespace) -> None:
+    """Write a corpus."""
+    from tools.corpus.score import pack as packed
+    from tools.corpus.score import read
+
+    options.out.write_bytes(packed(sample for path in options.recordings for sample in read(path)))
+    print(f"{options.out}: {options.out.stat().st_size} bytes")
+
+
+def score(options: argparse.Namespace) -> None:
+    """Print each arm's scores."""
+    from tools.corpus.score import TASKS, by_arm, read
+    from tools.corpus.score import score as scored
+
+    arms = by_arm(read(options.corpus))
+    for arm in (name for name in ARMS[1:] if name in arms):
+        for task in TASKS:
+            found = scored(arms["direct"], arms[arm], task)
+            print(f"{arm:12} {task:14} {found}", flush=True)
 
 
 def main(arguments: list[str]) -> int:
     """Run one verb."""
-    parser = argparse.ArgumentParser(prog="python -m tools.corpus")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    profile = verbs.add_parser("profile", help="a shaping profile from recordings of direct loads")
-    profile.add_argument("recordings", nargs="+", type=Path)
-    profile.add_argument("out", type=Path)
-    profile.add_argument("--most", type=int, default=400, help="visits kept")
-    options = parser.parse_args(arguments)
-    if options.verb == "profile":
-        from tools.corpus.profile import build
+    parser = argparse.ArgumentParser("python -m tools.corpus", description=__doc__)
+    verbs = parser.add_subparsers(required=True)
 
-        packed = build(options.recordings, options.most)
-        options.out.write_bytes(packed)
-        print(f"{options.out}: {len(packed)} bytes")
+    def verb(run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        made = verbs.add_parser(run.__name__, help=run.__doc__)
+        made.set_defaults(run=run)
+        return made
+
+    recorder = verb(record)
+    recorder.add_argument("out", type=Path)
+    recorder.add_argument("--loads", type=int, default=600, help="of each arm")
+    recorder.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    recorder.add_argument("--seconds", type=float, default=4 * 3600)
+    recorder.add_argument("--training", action="store_true", help="direct loads of the sites that profiles are made of")
+    for each in (profile, pack):
+        made = verb(each)
+        made.add_argument("recordings", nargs="+", type=Path)
+        made.add_argument("out", type=Path)
+        if each is profile:
+            made.add_argument("--most", type=int, default=500, help="visits kept")
+    verb(score).add_argument("corpus", type=Path)
+    options = parser.parse_args(arguments)
+    options.run(options)
     return 0
 
 

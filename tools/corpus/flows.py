@@ -13,13 +13,16 @@ _HEADER = 5
 class Flow:
     """``packets``: (seconds, ±payload bytes); ``records``: (seconds, ±body bytes, type); + leaves the client.
 
-    Seconds count from the connection's first packet with payload. A record's time is that of its last byte.
+    Seconds count from the connection's first packet with payload. A record's time is that of its last byte. ``up`` and
+    ``octets``: bytes of the client and of both; ``lasted``: seconds to the last packet seen.
     """
 
     server: str
     started: float
     name: str = ""
     octets: int = 0
+    up: int = 0
+    lasted: float = 0.0
     packets: list[tuple[float, int]] = field(default_factory=list)
     records: list[tuple[float, int, int]] = field(default_factory=list)
 
@@ -103,7 +106,8 @@ class Flows:
             known = self._flows[key] = Flow(address, at), _Direction(1), _Direction(-1)
         flow, up, down = known
         flow.octets += len(payload)
-        elapsed = round(at - flow.started, 6)
+        flow.up += len(payload) if out else 0
+        elapsed = flow.lasted = round(at - flow.started, 6)
         if len(flow.packets) < KEPT:
             flow.packets.append((elapsed, len(payload) if out else -len(payload)))
         if len(flow.records) < KEPT:

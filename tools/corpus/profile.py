@@ -21,7 +21,7 @@ PREFACE, ACK, TICKETS = 87, 26, 2
 CONTROL = 90
 """Body of the largest record with nothing but SETTINGS and WINDOW_UPDATE."""
 
-KEPT = 64
+KEPT = 72
 """Records of a visit, from its request on."""
 SERVER_SECONDS = 0.001
 """What a server needs to answer a hello, at least."""

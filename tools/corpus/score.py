@@ -5,6 +5,8 @@ Two tasks, after Xue et al. (USENIX Security 2024) and as a general baseline:
 - *encapsulation*: 3-grams of sizes and directions, and bursts, of the first 25 packets after the handshake
 - *boosted*: sizes, directions and gaps of the first 50 records after the handshake, gradient-boosted trees
 
+A third, *whole flow*, is for comparing with browsing of the decoy itself: bytes each way, their ratio, duration.
+
 What names the host rather than the tunnel is left out: the handshake, and what the server says before the client has
 acknowledged its SETTINGS (tickets, SETTINGS), which on a tunnel's connection the decoy itself says.
 """
@@ -12,8 +14,8 @@ acknowledged its SETTINGS (tickets, SETTINGS), which on a tunnel's connection th
 import json
 import lzma
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ from sklearn.model_selection import GroupKFold
 PACKETS, RECORDS = 25, 50
 ACK = 26
 """Body of the record with the client's SETTINGS ACK."""
+FINEST = 1e-4
+"""Seconds: shorter gaps count as this. On the way to an observer queues change packets' distances by more."""
+
 FOLDS = 5
 RESAMPLES = 300
 _APPLICATION_DATA = 23
@@ -35,12 +40,17 @@ Event = tuple[float, int]
 
 @dataclass(frozen=True)
 class Sample:
-    """One load: its main connection after the handshake, as (seconds since, ±bytes)."""
+    """One load: its main connection after the handshake, as (seconds since, ±bytes).
+
+    ``whole``: of the whole connection the bytes up and down and the seconds; ``took``: seconds to the load event.
+    """
 
     arm: str
     site: str
     packets: Sequence[Event]
     records: Sequence[Event]
+    whole: Sequence[float]
+    took: float
 
 
 @dataclass(frozen=True)
@@ -53,15 +63,30 @@ class Score:
     direct: int
     tunnel: int
 
+    def __str__(self) -> str:
+        return f"{self.auc:.2f} [{self.low:.2f}–{self.high:.2f}] of {self.direct} and {self.tunnel} loads"
+
 
 def read(path: Path) -> Iterator[Sample]:
-    """The samples of a recording, packed or not."""
-    text = lzma.decompress(path.read_bytes()).decode() if path.suffix == ".xz" else path.read_text()
+    """The samples of a recording, or of a corpus that ``pack`` made of some."""
+    packed = path.suffix == ".xz"
+    text = lzma.decompress(path.read_bytes()).decode() if packed else path.read_text()
     for line in text.splitlines():
         row = json.loads(line)
-        sample = sample_of(row)
+        sample = Sample(**row) if packed else sample_of(row)
         if sample is not None:
             yield sample
+
+
+def pack(samples: Iterable[Sample]) -> bytes:
+    """What the classifiers look at, and no more: times to ten microseconds."""
+    lines = []
+    for sample in samples:
+        packets = [(round(at, 5), size) for at, size in sample.packets[:PACKETS]]
+        records = [(round(at, 5), size) for at, size in sample.records[:RECORDS]]
+        row = asdict(replace(sample, packets=packets, records=records))
+        lines.append(json.dumps(row, separators=(",", ":")))
+    return lzma.compress("\n".join(lines).encode(), preset=9 | lzma.PRESET_EXTREME)
 
 
 def sample_of(row: dict[str, Any]) -> Sample | None:
@@ -72,22 +97,31 @@ def sample_of(row: dict[str, Any]) -> Sample | None:
     if not flows:
         return None
     flow = max(flows, key=lambda each: each["octets"])
+    up = flow.get("up", 0)
+    whole = (up, flow["octets"] - up, flow.get("lasted", 0.0))
     if not flow["records"]:
         events = [(at, size) for at, size in flow["packets"]]
-        return Sample(row["arm"], row["site"], events, events)
+        return Sample(row["arm"], row["site"], events, events, whole, row["seconds"])
     finished = next((at for at, size, kind in flow["records"] if kind == _APPLICATION_DATA and size > 0), None)
     if finished is None:
         return None
     settled = next((at for at, size, _ in flow["records"] if at > finished and size == ACK), finished)
     records = [(at, size) for at, size, _ in flow["records"]]
-    return Sample(
-        row["arm"], row["site"], _after(flow["packets"], finished, settled), _after(records, finished, settled)
-    )
+    packets = _after(flow["packets"], finished, settled)
+    return Sample(row["arm"], row["site"], packets, _after(records, finished, settled), whole, row["seconds"])
 
 
 def _after(events: Sequence[Event], finished: float, settled: float) -> list[Event]:
     """Without what came up to ``finished``, and down up to ``settled``."""
     return [(at - finished, size) for at, size in events if at > finished and (size > 0 or at > settled)]
+
+
+def by_arm(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    """The samples of each arm."""
+    arms: dict[str, list[Sample]] = {}
+    for sample in samples:
+        arms.setdefault(sample.arm, []).append(sample)
+    return arms
 
 
 # --- features
@@ -100,7 +134,7 @@ def boosted(samples: Sequence[Sample]) -> np.ndarray:
         before = 0.0
         for column, (at, size) in enumerate(sample.records[:RECORDS]):
             table[row, column] = size
-            table[row, RECORDS + column] = math.log10(max(at - before, 1e-5))
+            table[row, RECORDS + column] = math.log10(max(at - before, FINEST))
             before = at
         first = sample.records[:RECORDS]
         ups = [size for _, size in first if size > 0]
@@ -132,9 +166,16 @@ def _class(size: int) -> str:
     return f"{'+' if size > 0 else '-'}{int(4 * math.log2(abs(size)))}"
 
 
+def whole(samples: Sequence[Sample]) -> np.ndarray:
+    """Of whole connections: bytes each way, their ratio, and how long they last."""
+    table = np.array([sample.whole for sample in samples], dtype=float)
+    return np.hstack([table, (table[:, :1] + 1) / (table[:, 1:2] + 1)])
+
+
 TASKS: dict[str, tuple[Callable[[Sequence[Sample]], np.ndarray], Callable[[], Any]]] = {
     "encapsulation": (encapsulation, lambda: RandomForestClassifier(300, min_samples_leaf=2, random_state=1, n_jobs=2)),
     "boosted": (boosted, lambda: HistGradientBoostingClassifier(max_iter=200, learning_rate=0.08, random_state=1)),
+    "whole flow": (whole, lambda: HistGradientBoostingClassifier(max_iter=100, random_state=1)),
 }
 
 

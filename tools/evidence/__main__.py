@@ -8,18 +8,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.evidence import first_flight, hellos, latency, probes, replay, report, server_side
+from tools.evidence import classifier, first_flight, hellos, latency, probes, replay, report, resumed, server_side
 from tools.evidence.row import Row
 from tools.evidence.setting import setting, versions
 
 DOCUMENT = Path("docs/EVIDENCE.md")
 DETECTORS = {
-    "hellos": hellos.rows,
+    "first hellos": hellos.rows,
+    "resumed hellos": resumed.rows,
     "server side": server_side.rows,
     "probes": probes.rows,
     "replay": replay.rows,
     "first flight": first_flight.rows,
     "latency": latency.rows,
+    "classifier": classifier.rows,
 }
 """Name → what gives its rows, given a setting, where to say how far it is, and ``short``. In the table's order."""
 

@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
+from qnet.app.profile import load_profile
 from qnet.net.circuit import Circuit
-from qnet.net.client_link import connect
+from qnet.net.client_link import Disguise, connect
 from qnet.wire.cover.auth import CoverKeys
 from qnet.wire.scratch import Scratch
 from qnet.wire.tls.client import TlsClient
@@ -40,8 +42,12 @@ def rows(place: Setting, say: Say, *, short: bool) -> Iterator[Row]:
         excess = [mine - other for mine, other in zip(stranger_through, direct, strict=True)]
         yield at_most("handshake of a stranger: longer than the decoy's, median", excess, EXCESS * slack)
         say(f"{number} tunnels to their first byte")
-        took = asyncio.run(_first_bytes(front, place, port, number))
-        yield at_most("from connecting to the first tunnelled byte, hybrid, median", took, FIRST_BYTE * slack)
+        looks = disguise("chromium", place)
+        took = asyncio.run(_first_bytes(front, looks, port, number))
+        yield at_most("from connecting to the first tunnelled byte, hybrid, unshaped, median", took, FIRST_BYTE * slack)
+        shaped = replace(looks, profile=load_profile)
+        took = asyncio.run(_first_bytes(front, shaped, port, number // 3))
+        yield Row("the same with the default shaping, median", f"{_median(took):.2f} ms", "", number // 3, None)
 
 
 def _median(values: list[float]) -> float:
@@ -57,8 +63,8 @@ def _handshake(port: int, place: Setting, hello: tuple[HelloDraft, CoverKeys | N
         return (time.perf_counter() - talk.began) * 1000
 
 
-async def _first_bytes(front: Front, place: Setting, port: int, number: int) -> list[float]:
-    known, looks, scratch, took = front.known, disguise("chromium", place), Scratch(), []
+async def _first_bytes(front: Front, looks: Disguise, port: int, number: int) -> list[float]:
+    known, scratch, took = front.known, Scratch(), []
     for _ in range(number):
         began = time.perf_counter()
         link = await connect([("127.0.0.1", front.public)], known, looks, scratch, Owner())

@@ -7,7 +7,7 @@ of its own in that script either. Closing times are compared by script: peer's m
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from statistics import median
@@ -25,6 +25,8 @@ WORKERS = {"nginx": 4, "s_server": 1, "GnuTLS": 1}
 """Probes of one server at a time; s_server takes one connection after the other."""
 SHORT_SCRIPTS = 40
 MOST_LATE = 5.0
+SHORT_SLACK = 8
+"""How much wider the short form's bound is: a test runs beside others, and a peer is one more process to be run."""
 
 
 @dataclass
@@ -45,12 +47,22 @@ class Compared:
 
     @property
     def control_differs(self) -> bool:
-        return not set(self.twin.outcomes) <= set(self.decoy.outcomes)
+        return not all(_is_among(each, self.decoy.outcomes) for each in self.twin.outcomes)
 
     @property
     def differs(self) -> bool:
-        known = set(self.decoy.outcomes) | set(self.twin.outcomes)
-        return not set(self.peer.outcomes) <= known
+        known = self.decoy.outcomes + self.twin.outcomes
+        return not all(_is_among(each, known) for each in self.peer.outcomes)
+
+
+def _is_among(outcome: Outcome, known: Sequence[Outcome]) -> bool:
+    """Whether it is one of those; where the decoy itself takes now more bytes, now fewer before it refuses more (it
+    closes by a clock of its own), whether it took as many as that, give or take half the difference."""
+    taken = [each.accepted for each in known if each[:2] == outcome[:2]]
+    if not taken:
+        return False
+    slack = (max(taken) - min(taken)) / 2
+    return min(taken) - slack <= outcome.accepted <= max(taken) + slack
 
 
 def rows(place: Setting, say: Say, *, short: bool) -> Iterator[Row]:
@@ -63,7 +75,7 @@ def rows(place: Setting, say: Say, *, short: bool) -> Iterator[Row]:
     with ThreadPoolExecutor(len(fronts)) as pool:
         done = list(pool.map(lambda front: compare(front, place, chosen, say), fronts))
     for front, found in zip(fronts, done, strict=True):
-        yield from _judge(front, found, say)
+        yield from _judge(front, found, say, MOST_LATE * (SHORT_SLACK if short else 1))
 
 
 def compare(front: Front, place: Setting, scripts: dict[str, Script], say: Say) -> dict[str, Compared]:
@@ -109,7 +121,7 @@ def _round(front: Front, place: Setting, scripts: dict[str, Script], found: dict
             pool.shutdown()
 
 
-def _judge(front: Front, found: dict[str, Compared], say: Say) -> Iterator[Row]:
+def _judge(front: Front, found: dict[str, Compared], say: Say, most_late: float) -> Iterator[Row]:
     tries = len(found)
     different = [name for name, each in found.items() if each.differs and not each.control_differs]
     control = sum(each.control_differs for each in found.values())
@@ -119,10 +131,10 @@ def _judge(front: Front, found: dict[str, Compared], say: Say) -> Iterator[Row]:
     yield count(f"probing {front.name}: differences beyond the control's", len(different), tries)
     yield Row(f"probing {front.name}: differences of the control", str(control), "", tries, None)
     kinds = len({each.decoy.outcomes[0] for each in found.values()})
-    yield seen(f"probing {front.name}: different outcomes of all scripts", str(kinds), tries, kinds >= 10)
+    yield seen(f"probing {front.name}: different outcomes of all scripts", str(kinds), tries, kinds >= tries // 4)
     later = [
         (median(each.peer.closed) - median(each.decoy.closed)) * 1000
         for each in found.values()
         if each.peer.closed and each.decoy.closed
     ]
-    yield at_most(f"probing {front.name}: closes later than the decoy, median", later, MOST_LATE)
+    yield at_most(f"probing {front.name}: closes later than the decoy, median", later, most_late)

@@ -148,7 +148,7 @@ def draft_for(
     """
     draft = template(browser).build(known.server_name, os.urandom)
     edit(draft.hello)
-    keys = CoverKeys(draft.keys.x25519_shared(known.cover), known.cover_secret, draft.hello.random)
+    keys = CoverKeys(draft.keys.x25519_shared(known.cover_at(time.time())), known.cover_secret, draft.hello.random)
     credential = Credential(VERSION, 0, int(time.time() if dated is None else dated), os.urandom(10))
     draft.hello.session_id = keys.seal_session_id(draft.hello.message(), credential)
     return draft, keys

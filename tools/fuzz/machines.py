@@ -1,5 +1,6 @@
 """What is done with arbitrary bytes by the machines: the peer's front door, the TLS client, link sessions, tickets."""
 
+from collections.abc import Iterator
 from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -11,7 +12,7 @@ from qnet.wire.cover.auth import MARK_SIZE, AuthenticatedHello, Wrap
 from qnet.wire.cover.client import CoverClient
 from qnet.wire.cover.inner import PeerKeys, prologue
 from qnet.wire.cover.opening import Guise
-from qnet.wire.cover.peer import CoverPeer, Established, PeerConfig, ToClient, ToDecoy
+from qnet.wire.cover.peer import CoverPeer, Established, Event, PeerConfig, ToClient, ToDecoy
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.frames import Frame, Reset
 from qnet.wire.link import MAX_CIRCUITS, LinkSession, settings_frame
@@ -37,61 +38,97 @@ CONFIG = PeerConfig(KNOWN.peer_id, NOISE.private_bytes_raw(), KNOWN.noise, (COVE
 HELD_LIMIT = 1 << 16
 """Most bytes that the front door may keep of what it was given: a record of the client, or a hello."""
 
-# An operation at the front door: kind(1) length(2) bytes. FIRST: a genuine N1, which no fuzzer can make, if the hello
-# was genuine, too, with the bytes after it. The last kind: a second passes.
-CLIENT, DECOY, CLIENT_ENDS, DECOY_ENDS, FIRST, _KINDS = range(6)
+# An operation at the front door: kind(1) length(2) bytes. Kinds: 0 the client says, 1 the decoy says, 2 and 3 they end,
+# 4 the client's N1 with the bytes behind it, 5 a second passes.
+_KINDS = 5
 
 
 def operation(kind: int, data: bytes = b"") -> bytes:
     return bytes([kind]) + u16(len(data)) + data
 
 
-class _Passed:
-    """What went through the door. ``inside``: N1 opened, so that records stay here from then on."""
+class FrontDoor:
+    """A peer's door and what went through it; each method checks that all of it went as it should.
+
+    A stranger's bytes reach the decoy, each once and in order; the decoy's arrive in full length, and unchanged but
+    for one mark where the hello held the key. ``inside``: N1 may have opened, and records may stay here from then on.
+    """
 
     def __init__(self) -> None:
+        self.peer = CoverPeer(CONFIG, ReplayCache(0), "192.0.2", counter())
+        self.now = float(NOW)
         self.client = self.decoy = b""
         self.to_decoy = self.to_client = b""
         self.inside = self.established = False
 
-    def take(self, event: object) -> None:
-        match event:
-            case ToDecoy(data):
-                self.to_decoy += data
-            case ToClient(data):
-                self.to_client += data
-            case Established():
-                self.established = True
+    def client_says(self, data: bytes) -> None:
+        self.client += data
+        self._take(self.peer.from_client(data, self.now))
+
+    def client_begins_inside(self, more: bytes = b"") -> None:
+        """A genuine N1, which no fuzzer can make, with ``more`` behind it; nothing if the hello was not genuine."""
+        if self.peer._hello is not None:
+            self.inside = True  # if it opens, it stays here
+            self.client_says(_first(self.peer, self.peer._hello) + more)
+
+    def decoy_says(self, data: bytes) -> None:
+        self.decoy += data
+        self._take(self.peer.from_decoy(data))
+
+    def client_ends(self) -> None:
+        self._take(self.peer.client_eof())
+
+    def decoy_ends(self) -> None:
+        self._take(self.peer.decoy_eof())
+
+    def a_second_passes(self) -> None:
+        self.now += 1
+        self._take(self.peer.timer(self.now))
+
+    def _take(self, events: Iterator[Event]) -> None:
+        for event in events:
+            match event:
+                case ToDecoy(data):
+                    self.to_decoy += data
+                case ToClient(data):
+                    self.to_client += data
+                case Established():
+                    self.established = True
+        self._check()
+
+    def _check(self) -> None:
+        peer = self.peer
+        assert len(peer._held) <= HELD_LIMIT
+        if self.inside:
+            return
+        assert self.client.startswith(self.to_decoy)
+        held = 0 if peer._phase.name == "HELLO" else len(peer._held)
+        assert len(self.client) == len(self.to_decoy) + held
+        assert 0 <= len(self.decoy) - len(self.to_client) <= MARK_SIZE + 5
+        if peer._hello is None:
+            assert self.decoy.startswith(self.to_client)
 
 
 def front_door(data: bytes) -> None:
-    """Whatever comes from either side in whatever pieces: a stranger's bytes reach the decoy, each once and in order;
-    the decoy's arrive in full length, and unchanged but for one mark where the hello held the key."""
-    peer, passed, now, at = CoverPeer(CONFIG, ReplayCache(0), "192.0.2", counter()), _Passed(), float(NOW), 0
-    while at + 3 <= len(data) and not passed.established:
+    """Whatever comes from either side in whatever pieces."""
+    door, at = FrontDoor(), 0
+    while at + 3 <= len(data) and not door.established:
         kind, length = data[at] % (_KINDS + 1), int.from_bytes(data[at + 1 : at + 3], "big")
         piece = data[at + 3 : at + 3 + length]
         at += 3 + length
-        if kind == CLIENT and piece:
-            passed.client += piece
-            events = peer.from_client(piece, now)
-        elif kind == DECOY and piece:
-            passed.decoy += piece
-            events = peer.from_decoy(piece)
-        elif kind == FIRST and peer._hello is not None:
-            genuine = _first(peer, peer._hello) + piece
-            passed.client += genuine
-            events = peer.from_client(genuine, now)
-        elif kind == CLIENT_ENDS:
-            events = peer.client_eof()
-        elif kind == DECOY_ENDS:
-            events = peer.decoy_eof()
-        else:
-            now += 1
-            events = peer.timer(now)
-        for event in events:
-            passed.take(event)
-        _check(peer, passed)
+        match kind:
+            case 0 if piece:
+                door.client_says(piece)
+            case 1 if piece:
+                door.decoy_says(piece)
+            case 2:
+                door.client_ends()
+            case 3:
+                door.decoy_ends()
+            case 4:
+                door.client_begins_inside(piece)
+            case _:
+                door.a_second_passes()
 
 
 def _first(peer: CoverPeer, hello: AuthenticatedHello) -> bytes:
@@ -101,20 +138,6 @@ def _first(peer: CoverPeer, hello: AuthenticatedHello) -> bytes:
         initiator=True, prologue=context, static=entropy(32), ephemeral=entropy(32), remote_static=KNOWN.noise
     )
     return record(Wrap(hello.keys.wrap_client).seal(noise.write(), 463))
-
-
-def _check(peer: CoverPeer, passed: _Passed) -> None:
-    phase = peer._phase.name
-    passed.inside = passed.inside or phase in ("INNER", "TUNNEL")
-    assert len(peer._held) <= HELD_LIMIT
-    if passed.inside:
-        return
-    assert passed.client.startswith(passed.to_decoy)
-    held = 0 if phase == "HELLO" else len(peer._held)
-    assert len(passed.client) == len(passed.to_decoy) + held
-    assert 0 <= len(passed.decoy) - len(passed.to_client) <= MARK_SIZE + 5
-    if peer._hello is None:
-        assert passed.decoy.startswith(passed.to_client)
 
 
 @cache

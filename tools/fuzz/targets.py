@@ -89,8 +89,8 @@ def _answers() -> list[bytes]:
 
 
 def _profiles() -> list[bytes]:
-    rows = [[500, 0, 10], [100, 1, 20]]
-    return [cbor.encode({0: 1, 1: [[463, [300, 1200], 1, 50]], 2: [[rows, rows]]})]
+    up, down = [[500, 0, 0, 10], [100, 1, 0, 20]], [[900, 1, 0], [100, 1, 20]]
+    return [cbor.encode({0: 1, 1: [[463, [300, 1200], 1, 50]], 2: [[up, down]]})]
 
 
 _REQUESTS = (encode(Hello(id=1, version=1)), encode(GetStatus(id=2)))

@@ -40,6 +40,7 @@ from qnet.roles.proxy import Proxy
 from qnet.roles.rates import RateMeter
 from qnet.roles.subscriptions import Subscriptions
 from qnet.roles.tunnel import Tunnel, TunnelView
+from qnet.roles.wardrobe import Wardrobe
 from qnet.settings import Folders, Settings, split_address
 from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.errors import LocalError
@@ -144,7 +145,8 @@ class Helper:
                     lambda: self._web(tunnel),
                     lambda: tunnel.view().state is State.CONNECTED,
                 )
-                control.ready(tunnel, rules, port, preferences, lists)
+                wardrobe = Wardrobe(self._folders.data, shaped, bundled_template)
+                control.ready(tunnel, rules, port, preferences, lists, wardrobe)
                 group.start_soon(self._announce, server)
                 group.start_soon(membership.run)
                 if can.proxies:
@@ -314,8 +316,13 @@ class Helper:
 def load_disguise(settings: Settings) -> Disguise:
     """The bundled capture of a browser, and the roots that a decoy's certificate must come from."""
     name = settings.browser_template
+    return Disguise(bundled_template(name), APPEARANCES[name], load_roots(settings.decoy_roots))
+
+
+def bundled_template(name: str) -> Template:
+    """The capture of ``chromium`` or ``firefox`` that comes with QNet."""
     record = resources.files("qnet").joinpath("data", "templates", f"{name}.hello").read_bytes()
-    return Disguise(Template.from_record(record, name), APPEARANCES[name], load_roots(settings.decoy_roots))
+    return Template.from_record(record, name)
 
 
 def exit_policy(settings: Settings) -> ExitPolicy:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qnet import __version__
-from qnet.cli import community, subscriptions
+from qnet.cli import community, decoy, subscriptions
 from qnet.settings import Folders, Settings, find_folders, load_settings
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     add("stop", _stop, "End the helper.")
     community.add_commands(add)
     subscriptions.add_commands(add)
+    decoy.add_commands(add)
     add("descriptor", _descriptor, "Write this node's signed descriptor to FILE.").add_argument(
         "file", type=Path, metavar="FILE"
     )

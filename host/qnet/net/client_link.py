@@ -32,7 +32,7 @@ NEXT_SECONDS = 4.0
 """How long one of a peer's addresses is tried before the next is, too."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Disguise:
     """What the client looks like, whom it trusts to be a decoy, with what it resumes its visits, and its clock.
 
@@ -46,6 +46,12 @@ class Disguise:
     tickets: TicketJar = field(default_factory=TicketJar)
     clock: Clock = field(default_factory=Clock)
     profile: Callable[[], Profile] | None = None
+
+    def wear(self, template: Template, look: Appearance) -> None:
+        """Look like this from the next connection on. Tickets of another browser's visits would not fit."""
+        if template.hello != self.template.hello:
+            self.template, self.look = template, look
+            self.tickets.clear()
 
     def guise(self, now: float, peer: PeerKeys, network: str) -> Guise:
         """The same for one handshake with ``peer`` over ``network``, at ``now`` (unix seconds)."""
@@ -169,9 +175,10 @@ async def _attempt(
 def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratch, owner: LinkOwner) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
-    script = done.result.script
-    if script is not None:
-        session.shape(script.rest_up(now), script.profile)
+    result = done.result
+    if (script := result.script) is not None:
+        shaper = script.rest_up(result.heard, result.third, now)
+        session.shape(shaper, script.profile, script.page - result.heard, result.padding)
     link = Link(session, transport, scratch, owner)
 
     def refuse(rest: bytes) -> None:

@@ -26,9 +26,6 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
     def __init__(self, begin: Callable[[asyncio.Transport], Handshake[T]]) -> None:
         self._begin = begin
         self._core: Handshake[T]
-        self._later: asyncio.TimerHandle | None = None
-        self._outgoing = b""
-        self._done: Done[T] | None = None
         self.transport: asyncio.Transport | None = None
         self.received = 0
         self.result: asyncio.Future[Done[T]] = asyncio.get_running_loop().create_future()
@@ -59,42 +56,19 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
         try:
             while True:
                 match self._core.step(data):
-                    case Send(out, pause):
-                        self._send(out, pause)
+                    case Send(out):
+                        self.transport.write(out)
                     case Receive():
                         return
                     case Done() as done:
                         self.transport.pause_reading()
-                        self._done = done
-                        self._finish()
+                        self.result.set_result(done)
                         return
                 data = b""
         except RemoteError as error:
             self._fail(error)
 
-    def _send(self, data: bytes, pause: float) -> None:
-        """In one write, after the pause; what is said meanwhile goes along with it."""
-        self._outgoing += data
-        if self._later is None and pause:
-            self._later = asyncio.get_running_loop().call_later(pause, self._write)
-        elif self._later is None:
-            self._write()
-
-    def _write(self) -> None:
-        assert self.transport is not None  # noqa: S101
-        self._later = None
-        data, self._outgoing = self._outgoing, b""
-        self.transport.write(data)
-        self._finish()
-
-    def _finish(self) -> None:
-        """It is over once everything is said."""
-        if self._done is not None and self._later is None and not self.result.done():
-            self.result.set_result(self._done)
-
     def _fail(self, error: RemoteError | ValueError) -> None:
-        if self._later is not None:
-            self._later.cancel()
         if not self.result.done():
             self.result.set_exception(error)
 

@@ -12,6 +12,7 @@ from typing import cast
 
 from qnet.net import endings
 from qnet.net.channel import Channel
+from qnet.net.decoy_writes import DecoyWrites
 from qnet.net.hangup import HangupWatch
 from qnet.net.link import Link, LinkOwner
 from qnet.wire.cover.peer import CoverPeer, Established, Event, PeerConfig, ToClient, ToDecoy
@@ -44,6 +45,7 @@ class PeerConnection:
         self.decoy = _Side(self, self._from_decoy)
         self.client.other, self.decoy.other = self.decoy, self.client
         self.core: CoverPeer | None = None
+        self._writes = DecoyWrites()
 
     @property
     def source(self) -> str:
@@ -84,7 +86,8 @@ class PeerConnection:
                 case ToDecoy(data):
                     self._to_decoy(data)
                 case ToClient(data):
-                    self.client.write(data)
+                    for piece in self._writes.pieces(data):
+                        self.client.write(piece)
                 case Established():
                     self._establish(event)
         self._set_timer()

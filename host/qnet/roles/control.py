@@ -16,6 +16,7 @@ from qnet.roles.preferences import Preferences
 from qnet.roles.proxy import unmet
 from qnet.roles.subscriptions import Subscriptions
 from qnet.roles.tunnel import Tunnel
+from qnet.roles.wardrobe import Wardrobe
 from qnet.wire.errors import LocalError
 from qnet.wire.messages import (
     FEATURES,
@@ -24,6 +25,7 @@ from qnet.wire.messages import (
     UPLOAD_LIMIT,
     Answer,
     AnyRequest,
+    Capture,
     ChangeSettings,
     Connect,
     Disconnect,
@@ -92,10 +94,17 @@ class Control:
         self._uploaded: list[str] = []
 
     def ready(
-        self, tunnel: Tunnel, rules: RuleKeeper, port: int, preferences: Preferences, lists: Subscriptions
+        self,
+        tunnel: Tunnel,
+        rules: RuleKeeper,
+        port: int,
+        preferences: Preferences,
+        lists: Subscriptions,
+        wardrobe: Wardrobe,
     ) -> None:
         """``port``: the browsers' proxy port on 127.0.0.1, to which the rules' script leads."""
         self._lists = lists
+        self._wardrobe = wardrobe
         self._tunnel = tunnel
         self._rules = rules
         self._port = port
@@ -115,7 +124,11 @@ class Control:
                 return Answer(id=number, ok=True, hello=hello, status=self._status())
             case GetStatus(id=number):
                 return Answer(id=number, ok=True, status=self._status())
+            case Capture(id=number):
+                return Answer(id=number, ok=True, capture=await self._wardrobe.capture(session, request))
             case Connect(id=number):
+                if session.hello is not None:
+                    self._wardrobe.wear(session, session.hello.client)
                 self._tunnel.lease(session)
                 proxy = ProxyInfo(host="127.0.0.1", port=self._port, pac_hash=self._rules.pac.hash)
                 return Answer(id=number, ok=True, proxy=proxy, status=self._status())

@@ -8,9 +8,10 @@ Layout of ``replay.journal``::
     n times   random(32), when it was accepted(8): milliseconds of unix time
 
 An entry is written before its hello is accepted, and not synced by itself: it survives this process, but perhaps not
-the machine. So the record is complete in the same boot, or after an orderly end. Now and then the file is begun anew
-with what the cache still holds. Its content is no secret that its neighbour, the cover key, is not: it serves for
-minutes, and then is gone.
+the machine. So the record is complete in the same boot, or after an orderly end. A life that begins without a complete
+one makes none for as long as what is missing could be replayed: until then it names no boot, and its end is not called
+orderly. Now and then the file is begun anew with what the cache still holds. Its content is no secret that its
+neighbour, the cover key, is not: it serves for minutes, and then is gone.
 """
 
 import asyncio
@@ -46,12 +47,13 @@ class ReplayJournal:
         content = self._read()
         complete = fresh or self._is_complete(content)
         self.cache = ReplayCache(0.0 if complete else now + SKEW, self._write)
+        self._complete_from = 0.0 if complete else now + KEEP_SECONDS
         for random, seen in sorted(_entries(content), key=lambda entry: entry[1]):
             if abs(now - seen) <= KEEP_SECONDS:
                 self.cache.restore(random, seen)
         self._handle: int | None = None
         self._began = now
-        self._closed = False
+        self._closed = self._complete = False
         self._begin(now)
 
     async def keep(self) -> None:
@@ -69,7 +71,7 @@ class ReplayJournal:
             return
         with suppress(OSError):
             os.fsync(handle)
-            os.pwrite(handle, b"\x01", _FLAG)
+            os.pwrite(handle, b"\x01" if self._complete else b"\0", _FLAG)
             os.fsync(handle)
         os.close(handle)
 
@@ -88,9 +90,10 @@ class ReplayJournal:
 
     def _begin(self, now: float) -> None:
         """A new file with what the cache holds."""
-        self._began = now
+        self._began, self._complete = now, now > self._complete_from
         kept = b"".join(_entry(random, seen) for random, seen in self.cache.entries())
-        content = _MAGIC + self._boot.ljust(16, b"\0") + b"\0" + kept
+        boot = self._boot if self._complete else b""
+        content = _MAGIC + boot.ljust(16, b"\0") + b"\0" + kept
         try:
             replace_file(self._path, content)
             handle = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

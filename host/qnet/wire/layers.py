@@ -13,6 +13,7 @@ No payload is copied by Python in either direction, and a relay does one AEAD op
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 from qnet.wire.channel import (
     MAX_PLAINTEXT,
@@ -55,6 +56,9 @@ class Layer:
         self._inner: dict[int, Layer] = {}
         self._extended: set[int] = set()
         self._shaper: Shaper | None = None
+        self._padding = 0
+        """Records to come that are still the handshake's, and say nothing."""
+        self._check: Callable[[bytes], None] | None = None
         self._carry = b""
         self._closed = False
         self._events: list[Event] = []
@@ -82,19 +86,24 @@ class Layer:
         wire = self._scratch.wire
         self._scratch.owners = [None] * len(self._scratch.owners)
         position, end = 0, len(self._carry) + count
-        before = self._opener.counter
+        heard = 0
         try:
             while end - position >= RECORD_HEADER and not self._closed:
                 body_end = position + RECORD_HEADER + record_length(wire, position)
                 if body_end > end:
                     break
-                self._open(wire[position + RECORD_HEADER : body_end], now)
+                if self._padding and self._check is not None:
+                    self._check(bytes(wire[position + RECORD_HEADER : body_end]))
+                    self._padding -= 1
+                else:
+                    self._open(wire[position + RECORD_HEADER : body_end], now)
                 position = body_end
+                heard += 1
         except BadRecordError:
             self._fail(BadRecord(bytes(wire[position:end])))
         self._carry = bytes(wire[position:end])
         if self._shaper is not None:
-            self._shaper.heard(self._opener.counter - before, now)
+            self._shaper.heard(heard, now)
         return self.take_events()
 
     def take_events(self) -> list[Event]:

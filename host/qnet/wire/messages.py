@@ -25,6 +25,12 @@ fingerprint comes back with the person's consent.
 4. → ``{"cmd": "join-network", "id": 12, "link": "qnet:…", "fingerprint": "…"}``; ← as 1
 5. → ``{"cmd": "invite", "id": 13}``; ← ``{"ok": true, "id": 13, "invitation": {"link": "qnet:…", "qr": […]}}``
 
+The tunnel looks like the browser beside it, which therefore shows once how it begins a connection; before connecting:
+
+1. → ``{"cmd": "capture", "id": 14, "browser": "Chromium", "version": "156.0.8078.79"}``;
+   ← ``{"ok": true, "id": 14, "capture": {"url": "https://….localhost:40123/", …}}``
+2. the extension fetches the URL, which fails, as it must; with an empty one there is nothing to do
+
 Lists that others keep come after the person's own rules, each as a section of its own; no message about them can change
 those: ``subscriptions`` tells them, ``subscribe``, ``unsubscribe`` and ``refresh`` change them and tell them.
 
@@ -33,7 +39,6 @@ unknown ``cmd`` is an error. The JSON Schema and the extension's types are gener
 (``tools/generate.py``); a test fails when they drift.
 """
 
-from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
@@ -46,59 +51,19 @@ from qnet.wire.facts import Rates as Rates
 from qnet.wire.facts import State as State
 from qnet.wire.facts import Status as Status
 from qnet.wire.facts import Traffic as Traffic
+from qnet.wire.rule import Rule as Rule
+from qnet.wire.rule import RuleAction as RuleAction
+from qnet.wire.rule import RuleKind as RuleKind
+from qnet.wire.rule import rule_size as rule_size
 
 PROTOCOL_VERSION = 1
-FEATURES = ("connect", "pac", "status-events", "rules", "subscriptions", "settings", "networks")
+FEATURES = ("connect", "pac", "status-events", "rules", "subscriptions", "settings", "networks", "capture")
 PAC_CHUNK = 128 * 1024
 """Characters of PAC text in one message: with JSON escapes well below the browsers' 1 MiB."""
 RULES_CHUNK = 128 * 1024
 """Characters of rules in one message, counted as ``rule_size`` does."""
 UPLOAD_LIMIT = 16 * 1024 * 1024
 """Characters of a file to import."""
-
-
-# --- rules
-
-
-class RuleKind(StrEnum):
-    """What a rule's pattern is; every kind sees the canonical host only (``destination.canonical_host``)."""
-
-    DOMAIN = "domain"
-    """The name and everything below it."""
-    HOST = "host"
-    """This very name or address."""
-    WILDCARD = "wildcard"
-    """The whole host, ``*`` for any characters, ``?`` for one."""
-    REGEX = "regex"
-    """Found anywhere in the host; the subset of ``qnet.browser.rules.regex``."""
-    CIDR = "cidr"
-    """Addresses written as such; names are not looked up."""
-    KEYWORD = "keyword"
-    """Contained in the host."""
-
-
-class RuleAction(StrEnum):
-    """What happens to what a rule matches."""
-
-    TUNNEL = "tunnel"
-    DIRECT = "direct"
-    BLOCK = "block"
-
-
-class Rule(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """One rule; of an ordered list the first that matches decides.
-
-    ``port`` 0 is any. ``country`` (two letters) and ``hops`` are what a tunnel must have for it, empty and 0 any.
-    """
-
-    kind: RuleKind
-    pattern: str
-    action: RuleAction
-    port: int = 0
-    country: str = ""
-    hops: int = 0
-    enabled: bool = True
-    note: str = ""
 
 
 # --- requests: tagged by "cmd"
@@ -247,8 +212,16 @@ class Refresh(Request, tag="refresh", frozen=True):
     url: str
 
 
+class Capture(Request, tag="capture", frozen=True):
+    """Tells which ``browser`` (its product's name) of which ``version`` this is; asks where to show its hello."""
+
+    browser: str
+    version: str
+
+
 AnyRequest: TypeAlias = (
     Hello
+    | Capture
     | GetStatus
     | Connect
     | Disconnect
@@ -424,6 +397,17 @@ class Subscription(msgspec.Struct, kw_only=True, frozen=True):
     error: ErrorInfo | None = None
 
 
+class CaptureInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """``url``: where the browser is to be sent once, empty where that is not needed.
+
+    ``known``: the tunnel can look like this browser. ``problem``: why it cannot, in words, if its hello was refused.
+    """
+
+    url: str
+    known: bool
+    problem: str
+
+
 # --- answers and events
 
 
@@ -443,6 +427,7 @@ class Answer(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     proposal: ProposalInfo | None = None
     invitation: InvitationInfo | None = None
     subscriptions: list[Subscription] | None = None
+    capture: CaptureInfo | None = None
     error: ErrorInfo | None = None
 
 
@@ -486,11 +471,6 @@ def decode_request(body: bytes) -> AnyRequest:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             identifier = 0
         raise MessageError(str(error), identifier) from None
-
-
-def rule_size(rule: Rule) -> int:
-    """Characters of a rule as JSON, at least."""
-    return len(rule.pattern) + len(rule.note) + 120
 
 
 def encode(message: msgspec.Struct) -> bytes:

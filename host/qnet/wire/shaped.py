@@ -4,6 +4,8 @@ Conversation, beyond the link's first script: → VISIT(seed), in the first reco
 ends play the script of that seed, as if the person had gone to another page. Only who opened the link may ask for it.
 """
 
+from collections.abc import Callable
+
 from qnet.wire import frames
 from qnet.wire.channel import RECORD_HEADER, put_header, record
 from qnet.wire.events import Forwarded
@@ -11,7 +13,7 @@ from qnet.wire.frames import FORWARD_HEADER, HEADER, Frame, FrameError
 from qnet.wire.layers import Layer
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import RECORD_ROOM, Scratch
-from qnet.wire.shaping import BACKLOG, SEED, Joiner, Profile, Shaper
+from qnet.wire.shaping import BACKLOG, SEED, Joiner, Profile, Sealed, Shaper
 
 
 class Shaped(Layer):
@@ -25,9 +27,14 @@ class Shaped(Layer):
         self._joiner = Joiner()
         self._profile: Profile | None = None
 
-    def shape(self, shaper: Shaper, profile: Profile) -> None:
-        """Let the first records be those of a script of ``profile``."""
-        self._shaper, self._profile = shaper, profile
+    def shape(
+        self, shaper: Shaper, profile: Profile, padding: int = 0, check: Callable[[bytes], None] | None = None
+    ) -> None:
+        """Let the first records be those of a script of ``profile``.
+
+        ``padding``: N2's records still to come; ``check`` raises ``BadRecordError`` for the body of one that is none.
+        """
+        self._shaper, self._profile, self._padding, self._check = shaper, profile, padding, check
 
     @property
     def can_visit(self) -> bool:
@@ -39,7 +46,7 @@ class Shaped(Layer):
         if not self.can_visit or self._profile is None:
             raise RuntimeError("no script may begin")
         script = self._profile.script(seed)
-        self._shaper = Shaper(script.up, 0, now)
+        self._shaper, _ = script.both(now)
         self._shaper.put(memoryview(frames.frame(Frame.VISIT, 0, seed)))
         return sum(RECORD_HEADER + step.size for step in (*script.up, *script.down))
 
@@ -47,7 +54,7 @@ class Shaped(Layer):
         if self._initiator or self._profile is None or len(seed) != SEED:
             raise FrameError("VISIT")
         if self._shaper is None:  # else one is still being played here, and the client's will be over soon
-            self._shaper = Shaper(self._profile.script(seed).down, 1, now)
+            _, self._shaper = self._profile.script(seed).both(now)
 
     # --- receiving
 
@@ -84,6 +91,9 @@ class Shaped(Layer):
             return records
         out = memoryview(bytearray(RECORD_ROOM))
         while (plain := shaper.take(now)) is not None:
+            if isinstance(plain, Sealed):
+                records.append(plain.record)
+                continue
             length = self._sealer.seal_into(memoryview(plain), out[RECORD_HEADER:])
             put_header(out, 0, length)
             records.append(bytes(out[: RECORD_HEADER + length]))

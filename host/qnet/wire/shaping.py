@@ -88,13 +88,17 @@ class Script:
     down: Sequence[Step]
     page: int
 
-    def rest_up(self, now: float) -> "Shaper":
-        """What the client says after N3."""
-        return Shaper(self.up[2:], self.page, now)
+    def rest_up(self, heard: int, third: bytes, now: float) -> "Shaper":
+        """What the client says from N3 on, whose record is ``third``; ``heard``: of the page's records, so far."""
+        return Shaper(self.up[1:], heard, len(self.down), now, third)
 
     def rest_down(self, now: float) -> "Shaper":
         """What the peer says after it has heard N1 and N3."""
-        return Shaper(self.down[self.page :], 2, now)
+        return Shaper(self.down[self.page :], 2, len(self.up), now)
+
+    def both(self, now: float) -> tuple["Shaper", "Shaper"]:
+        """The client's and the peer's part of a further visit, before anything of it is heard."""
+        return Shaper(self.up, 0, len(self.down), now), Shaper(self.down, 0, len(self.up), now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +190,26 @@ def _stream(seed: bytes) -> Entropy:
     return entropy
 
 
-class Shaper:
-    """One direction at one end. ``heard``: records of the other side that came before this began. Times in seconds."""
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A record that is not to be sealed any more."""
 
-    def __init__(self, steps: Sequence[Step], heard: int, now: float) -> None:
+    record: bytes
+
+
+class Shaper:
+    """One direction at one end. ``heard``: records of the other side that came before this began. Times in seconds.
+
+    It is over when its own steps are said and the other side's are heard, ``until`` records in all: till then
+    everything that is seen of the link is the script's. ``opening``: the first step's record, if there is one already.
+    """
+
+    def __init__(self, steps: Sequence[Step], heard: int, until: int, now: float, opening: bytes = b"") -> None:
         self._steps = deque(steps)
         self._heard = heard
+        self._until = until
         self._since = now
+        self._opening = opening
         self._queue = bytearray()
 
     @property
@@ -203,7 +220,7 @@ class Shaper:
     @property
     def finished(self) -> bool:
         """Whether the script is over and nothing waits."""
-        return not self._steps and not self._queue
+        return not (self._steps or self._queue or self._opening) and self._heard >= self._until
 
     def put(self, plaintext: memoryview) -> None:
         """What would have been a record."""
@@ -211,29 +228,37 @@ class Shaper:
 
     def heard(self, count: int, now: float) -> None:
         """``count`` more records of the other side have come."""
-        if self._steps and self._heard < self._steps[0].after <= self._heard + count:
+        if self._heard < self._needed <= self._heard + count:
             self._since = now
         self._heard += count
 
+    @property
+    def _needed(self) -> int:
+        return self._steps[0].after if self._steps else self._until
+
     def next_timer(self) -> float | None:
         """When ``take`` may give something that it does not give now."""
-        if not self._steps:
-            return None
-        step = self._steps[0]
-        return self._since + (step.pause if self._heard >= step.after else PATIENCE)
+        if self._heard < self._needed:
+            return self._since + PATIENCE
+        return self._since + self._steps[0].pause if self._steps else None
 
-    def take(self, now: float) -> bytes | None:
-        """The next record's plaintext, if one is due; each is to be written by itself."""
+    def take(self, now: float) -> bytes | Sealed | None:
+        """The next record or its plaintext, if one is due; each is to be written by itself."""
         due = self.next_timer()
-        if due is None:
-            return self._fill(MAX_PLAINTEXT) if self._queue else None
-        if now < due - AT_ONCE:
+        if due is not None and now < due - AT_ONCE:
             return None
-        if self._heard < self._steps[0].after:
+        if self._heard < self._needed:  # nobody plays the other part
             self._steps.clear()
-            return self.take(now)
-        self._since = now
-        return self._fill(self._steps.popleft().size - TAG)
+            self._until = 0
+        step = self._steps.popleft() if self._steps else None
+        if self._opening:
+            sealed, self._opening = Sealed(self._opening), b""
+            self._since = now
+            return sealed
+        if step is not None:
+            self._since = now
+            return self._fill(step.size - TAG)
+        return self._fill(MAX_PLAINTEXT) if self._queue else None
 
     def _fill(self, size: int) -> bytes:
         piece = bytes(self._queue[: size - HEADER.size])

@@ -3,8 +3,7 @@
 Conversation with a driver:
 
 1. the driver calls ``step(b"")``;
-2. ``Send(data, pause)``: write ``data`` in one write, ``pause`` seconds from now (nothing else before it), and call
-   ``step(b"")`` again at once;
+2. ``Send(data)``: write ``data`` at once, in one write, then call ``step(b"")`` again;
 3. ``Receive()``: wait for bytes (any number), then call ``step(bytes)``;
 4. ``Done(result, trailing)``: the handshake is over; ``trailing`` are received bytes that belong to whoever
    speaks next. They are never dropped.
@@ -25,10 +24,9 @@ Entropy: TypeAlias = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Write ``data`` in one write after ``pause`` seconds, and step again with nothing at once."""
+    """Write ``data`` in one write, then step again with nothing."""
 
     data: bytes
-    pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,12 @@
 import os
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from qnet.wire.cover.auth import SKEW, NotAuthenticError
-from qnet.wire.cover.replay import ReplayCache
+from qnet.wire.cover.replay import KEEP_SECONDS, ReplayCache
 
 START = 1_800_000_000.5
 
@@ -75,3 +78,74 @@ def test_a_full_cache_narrows_the_skew_and_forgets_nothing() -> None:
     with pytest.raises(NotAuthenticError):
         cache.admit(os.urandom(32), int(START), "b", START)
     assert len(cache) == 100
+
+
+class Cache(RuleBasedStateMachine):
+    """Against the plainest model: every hello that was ever accepted, and when. ``recall``: what is on disk."""
+
+    CAPACITY, QUOTA = 24, 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+        self.accepted: dict[bytes, int] = {}
+        self.recall: list[tuple[bytes, float]] = []
+        self.whole_from = 0.0
+        self.cache = self.life(0)
+
+    def life(self, since: float) -> ReplayCache:
+        made = ReplayCache(
+            since, lambda random, now: self.recall.append((random, now)), capacity=self.CAPACITY, quota=self.QUOTA
+        )
+        for random, seen in list(self.recall):
+            made.restore(random, seen)
+        return made
+
+    def try_to_enter(self, random: bytes, dated: int, source: str) -> bool:
+        """As a peer does it: the credential's time first."""
+        if abs(self.now - dated) > self.cache.skew(self.now):
+            return False
+        try:
+            self.cache.admit(random, dated, source, self.now)
+        except NotAuthenticError:
+            return False
+        assert random not in self.accepted, "a hello was accepted twice"
+        self.accepted[random] = dated
+        return True
+
+    @rule(ahead=st.integers(-SKEW - 5, SKEW + 5), source=st.sampled_from("abcd"))
+    def a_new_hello(self, ahead: int, source: str) -> None:
+        self.try_to_enter(os.urandom(32), int(self.now) + ahead, source)
+
+    @rule(source=st.sampled_from("abcd"), at=st.integers(0, 1000))
+    def a_replay(self, source: str, at: int) -> None:
+        if self.accepted:
+            random, dated = list(self.accepted.items())[at % len(self.accepted)]
+            accepted = self.accepted.pop(random)
+            assert not self.try_to_enter(random, dated, source), "a recorded hello was accepted again"
+            self.accepted[random] = accepted
+
+    @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 60.0, SKEW, 2 * SKEW, 2 * SKEW + 1, 1000.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def a_crash_with_a_whole_record(self) -> None:
+        """As the journal does it: a record is whole once nothing that is missing in it could be replayed."""
+        self.cache = self.life(0 if self.now > self.whole_from else self.now + SKEW)
+
+    @rule()
+    def a_crash_with_a_record_that_may_be_incomplete(self) -> None:
+        self.recall.clear()
+        self.whole_from = self.now + KEEP_SECONDS
+        self.cache = self.life(self.now + SKEW)
+
+    @invariant()
+    def it_is_bounded(self) -> None:
+        assert len(self.cache) <= max(self.CAPACITY, len(self.recall))
+        assert 0 <= self.cache.skew(self.now) <= SKEW
+        assert len(self.cache) == sum(1 for _ in self.cache.entries())
+
+
+Cache.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestCache = Cache.TestCase

@@ -4,17 +4,17 @@ Conversation: that of ``opening``, then that of ``exchange`` with
 
 1. N1: e, es; the peer has the client's ML-KEM key from the ClientHello
 2. N2: e, ee and the ML-KEM ciphertext
-3. N3: s, se, psk and the first frames; where a script shapes the link, when the script says so
+3. N3: s, se, psk and the first frames; where a script shapes the link, it is left to the link
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from qnet.wire.cover.exchange import Exchange
 from qnet.wire.cover.inner import PeerKeys, prologue
 from qnet.wire.cover.opening import CoverOpening, Guise, Opened
 from qnet.wire.noise import NoiseHandshake, TransportKeys
-from qnet.wire.shaping import Script, Step
+from qnet.wire.shaping import Script
 from qnet.wire.steps import Conversation, Done, Entropy, Receive, Send
 from qnet.wire.tls.errors import TlsError
 from qnet.wire.tls.session import SessionTicket
@@ -25,13 +25,17 @@ class CoverResult:
     """What the data path needs. ``farewell``: the alert with which a browser ends on a record that does not open.
 
     ``tickets``: what the decoy gave to resume with. ``script``: what shapes the link from here on, if the peer plays
-    its part.
+    its part; then ``third``, N3, is still to be written, when the script says so, ``heard`` of its page's records have
+    come, and ``padding`` checks the others.
     """
 
     keys: TransportKeys
     farewell: bytes
     tickets: list[SessionTicket] = field(repr=False)
     script: Script | None
+    third: bytes
+    heard: int
+    padding: Callable[[bytes], None]
 
 
 class CoverClient(Conversation[CoverResult]):
@@ -71,15 +75,14 @@ class CoverClient(Conversation[CoverResult]):
         noise.use_psk(opened.shares.mlkem_decapsulate(ciphertext))
         # Who does not play says N2 in one record, just as large as it has to be.
         script = opened.script if opened.script and opened.script.down[0].size == exchange.page[0] else None
-        third = script.up[1] if script else Step(0)
-        while len(exchange.page) < third.after and not exchange.complete:
-            yield from self._hear(exchange, (yield Receive()))
-        exchange.third(noise.write(self._first), third.size)
-        yield Send(exchange.take_output(), third.pause)
-        while not exchange.complete:
-            yield from self._hear(exchange, (yield Receive()))
+        exchange.third(noise.write(self._first), script.up[1].size if script else 0)
+        third = exchange.take_output()
+        if script is None:
+            yield Send(third)
         self.trailing = exchange.trailing
-        return CoverResult(noise.keys(), exchange.alert(), exchange.tickets, script)
+        return CoverResult(
+            noise.keys(), exchange.alert(), exchange.tickets, script, third, len(exchange.page), exchange.padding
+        )
 
     def _hear(self, exchange: Exchange, received: bytes) -> Generator[Send | Receive, bytes, bytes | None]:
         """Take what arrived and send what answers it; gives N2 if it is there."""

@@ -11,7 +11,7 @@ A client does this for its first hop, a relay for the hops behind it. Every reco
 the decoy's, so that nothing depends on their order.
 """
 
-from qnet.wire.channel import record
+from qnet.wire.channel import BadRecordError, record
 from qnet.wire.cover import appearance
 from qnet.wire.cover.auth import WRAP_OVERHEAD, NotAuthenticError, Wrap
 from qnet.wire.cover.opening import Opened
@@ -107,6 +107,15 @@ class Exchange:
             else:
                 self._page_record(piece, more, length - _HEADER)
         return self._second if self.complete or len(self._second) >= SECOND else None
+
+    def padding(self, body: bytes) -> None:
+        """The body of a further record of N2's page, when N2 is read; raises ``BadRecordError`` if it is none."""
+        try:
+            piece, _ = self._incoming.open(body)
+        except NotAuthenticError:
+            raise BadRecordError from None
+        if piece:
+            raise BadRecordError
 
     def _page_record(self, piece: bytes, more: bool, size: int) -> None:
         self._second += piece

@@ -1,0 +1,52 @@
+"""The script of a seed, from section 8 of docs/PROTOCOL.md: rows of (body size, records to wait for, pause)."""
+
+import hashlib
+from typing import Any
+
+import cbor2
+
+Row = tuple[int, int, float]
+LEAST = 60
+
+
+class Draw:
+    """``below(n)`` of the document."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._block = hashlib.shake_256(b"qnet script" + seed).digest(8192)
+        self._at = 0
+
+    def below(self, count: int) -> int:
+        if self._at + 8 > len(self._block):
+            self._block, self._at = hashlib.shake_256(self._block).digest(8192), 0
+        self._at += 8
+        return int.from_bytes(self._block[self._at - 8 : self._at], "big") % count
+
+
+def script(profile: bytes, seed: bytes) -> tuple[list[Row], list[Row], int]:
+    """Rows up, rows down (pauses in seconds), and how many of these the page has."""
+    content: dict[int, Any] = cbor2.loads(profile)
+    heads, bodies, draw = content[1], content[2], Draw(seed)
+
+    def vary(size: int) -> int:
+        if size < 600 or size >= 16401:
+            return size
+        return min(max(size - size // 4 // 2 + draw.below(size // 4), 600), 16400)
+
+    def jitter(pause: int) -> float:
+        return pause * (768 + draw.below(513)) / 1024 / 10000
+
+    request, page, after, before_third = heads[draw.below(len(heads))]
+    up: list[Row] = [(request, 0, 0.0)]
+    down: list[Row] = [(vary(size), 1, 0.0) for size in page]
+    while len(up) < 2 or len(up) + len(down) < LEAST:
+        heard, said = len(down), len(up)
+        rows_up, rows_down = bodies[draw.below(len(bodies))]
+        for size, within, beyond, pause in rows_up:
+            up.append((vary(size), heard + beyond if beyond else min(after + within, heard), jitter(pause)))
+        for size, asked, pause in rows_down:
+            down.append((vary(size), said + asked, jitter(pause)))
+        if said == 1:
+            up[1] = (up[1][0], after, jitter(before_third))
+        after = len(down)
+    return up, down, len(page)
