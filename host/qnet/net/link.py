@@ -18,6 +18,7 @@ from qnet.net.stream import TRANSPORT_KEEPS_VIEWS
 from qnet.wire.events import Extend, Reservation, Reserve, StreamOpen
 from qnet.wire.link import LinkSession
 from qnet.wire.scratch import BULK, Scratch
+from qnet.wire.shaping import AT_ONCE
 
 LINK_WRITE_HIGH = 512 * 1024
 LINK_WRITE_LEAST = 32 * 1024
@@ -211,7 +212,7 @@ class Link(asyncio.BufferedProtocol):
             self._transport.write(each)
         due = session.next_timer()
         if due is not None:
-            self._timer = self.loop.call_at(max(due, now), self.pump)
+            self._timer = self.loop.call_at(max(due - AT_ONCE, now), self.pump)
         if session.held_back != self._held_back:
             self._held_back = session.held_back
             if self._held_back:
