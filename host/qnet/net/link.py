@@ -21,6 +21,7 @@ from qnet.wire.channel import record
 from qnet.wire.events import Extend, Goodbye, Reservation, Reserve, StreamOpen
 from qnet.wire.link import LinkSession
 from qnet.wire.scratch import BULK, Scratch
+from qnet.wire.shaping import AT_ONCE
 
 LINK_WRITE_HIGH = 512 * 1024
 LINK_WRITE_LEAST = 32 * 1024
@@ -232,7 +233,7 @@ class Link(asyncio.BufferedProtocol):
             self._transport.write(each)
         due = session.next_timer()
         if due is not None:
-            self._timer = self.loop.call_at(max(due, now), self.pump)
+            self._timer = self.loop.call_at(max(due - AT_ONCE, now), self.pump)
         if session.held_back != self._held_back:
             self._held_back = session.held_back
             if self._held_back:
