@@ -17,7 +17,8 @@ show that a detector sees what it is meant to see. Rows without a bound are repo
 SECTION = """
 ## {name}
 
-{when}. {versions}. {form}
+{when}. {form}
+{versions}.
 
 | detector | figure | bound | tries | held |
 |---|---|---|---|---|
@@ -50,7 +51,8 @@ def as_json(rows: Sequence[Row], versions: Mapping[str, str], *, short: bool) ->
 
 def as_section(name: str, rows: Sequence[Row], versions: Mapping[str, str], *, short: bool) -> str:
     """One detector's table, with when and with what it was made."""
-    when = f"{datetime.now(UTC).date().isoformat()}, Linux {platform.release()}, Python {platform.python_version()}"
+    system = f"Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}"
+    when = f"{datetime.now(UTC).date().isoformat()}, {system}"
     head = SECTION.format(
         name=name.capitalize(),
         when=when,
