@@ -1,6 +1,6 @@
 """The native port outlives idleness in both browsers: nobody has to start the host anew, and the next page loads.
 
-45 seconds by default, longer than a background without a port lives; ``QNET_IDLE_SECONDS=600`` asks for more.
+35 seconds by default, longer than a background without a port lives; ``QNET_IDLE_SECONDS=600`` asks for more.
 """
 
 import os
@@ -17,7 +17,7 @@ from qnet.browser.launcher import write_launcher
 from tests.support.network import joined_client, network
 from tools.extension import build
 
-IDLE = float(os.environ.get("QNET_IDLE_SECONDS", "45"))
+IDLE = float(os.environ.get("QNET_IDLE_SECONDS", "35"))
 URL = "http://site.test/"
 
 

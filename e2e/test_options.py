@@ -15,7 +15,17 @@ from e2e.browsers import Chromium, chromium
 from e2e.pages import Options
 from qnet.browser.launcher import write_launcher
 from qnet.net.control_client import request, stop
-from qnet.wire.messages import Answer, AnyRequest, Edit, EditRules, GetRules, Rule, RuleAction, RuleKind
+from qnet.wire.messages import (
+    Answer,
+    AnyRequest,
+    Edit,
+    EditRules,
+    GetRules,
+    GetSubscriptions,
+    Rule,
+    RuleAction,
+    RuleKind,
+)
 from tests.support.tls_servers import free_port
 from tools.extension import build
 
@@ -144,6 +154,37 @@ def test_earlier_states_come_back(desk: Desk) -> None:
     options.page.locator("#earlier button").nth(2).click()
     options.wait_for("a.example")
     expect(options.page.locator("#earlier li")).to_have_count(4)
+
+
+def test_lists_of_others(desk: Desk) -> None:
+    page = desk.browser.open_surface("options/options.html#lists").page
+    expect(page.locator("#lists-none")).to_be_visible()
+    page.locator("#lists-url").fill("http://lists.example/unprotected.txt")
+    page.locator("#lists-form .primary").click()
+    expect(page.locator("#lists-error")).to_contain_text("https")
+    page.locator("#lists-url").fill("https://lists.example/list.txt")
+    page.locator("#lists-action").select_option("block")
+    page.locator("#lists-form .primary").click()
+    row = page.locator("#lists .list")
+    expect(row).to_contain_text("https://lists.example/list.txt", timeout=90_000)
+    expect(row).to_contain_text("could not be fetched")  # no peer is known
+    expect(row).to_contain_text("Block")
+    kept = desk.ask(GetSubscriptions(id=1)).subscriptions
+    assert kept is not None and [(each.url, str(each.action)) for each in kept] == [
+        ("https://lists.example/list.txt", "block")
+    ]
+    row.locator("[data-do=unsubscribe]").click()
+    expect(page.locator("#lists-none")).to_be_visible()
+    assert desk.ask(GetSubscriptions(id=2)).subscriptions == []
+
+
+def test_a_newcomer_is_led_to_where_one_joins(desk: Desk) -> None:
+    page = desk.browser.open_surface("options/options.html").page
+    expect(page.locator("#network-none")).to_be_visible()
+    expect(page.locator("#nav [aria-current]")).to_have_text("Network")
+    page.locator("#invite-show").click()
+    expect(page.locator("#invite-error")).not_to_be_empty()
+    expect(page.locator("#invite-found")).to_be_hidden()
 
 
 def test_changes_from_elsewhere_show_and_are_not_overwritten(desk: Desk) -> None:

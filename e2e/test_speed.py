@@ -19,7 +19,7 @@ from qnet.browser.launcher import write_launcher
 from tests.support.network import Node, joined_client, network
 from tools.extension import build
 
-ROUNDS = 10
+ROUNDS = 5
 WARM, COLD, PAINT = 1000.0, 3000.0, 100.0
 """Milliseconds, medians."""
 TIMED_PRESS = """new Promise((resolve) => {

@@ -26,6 +26,9 @@ const watched = new Map();
 
 /** Pages that show what fails in every tab. @type {Set<chrome.runtime.Port>} */
 const overseers = new Set();
+const MAX_FAILURES = 100;
+let failuresTimer;
+let failuresTold = 0;
 
 /** @type {import("./lib/history.js").Sample[]} */
 let samples = [];
@@ -83,8 +86,17 @@ async function showFailing(tab) {
   if (overseers.size > 0) await showFailures();
 }
 
+/** At most once a second: a broken page fails in many places at once, and each is judged by the helper. */
 async function showFailures() {
-  const [failures, allowed] = await Promise.all([judged(observer.all()), observer.allowed()]);
+  clearTimeout(failuresTimer);
+  const wait = failuresTold + 1_000 - Date.now();
+  if (wait > 0) {
+    failuresTimer = setTimeout(showFailures, wait);
+    return;
+  }
+  failuresTold = Date.now();
+  const newest = observer.all().slice(-MAX_FAILURES);
+  const [failures, allowed] = await Promise.all([judged(newest), observer.allowed()]);
   for (const page of overseers) page.postMessage({ failures, allowed });
 }
 

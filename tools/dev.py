@@ -95,7 +95,9 @@ VERBS = {
         "a running peer against docs/PROTOCOL.md", [Stage("conformance", ["python", "-m", "tools.conformance"], False)]
     ),
     "fuzz": Verb("the fuzzer", [Stage("fuzz", ["python", "-m", "tools.fuzz"], False)]),
-    "screens": Verb("take screenshots", [Stage("screens", ["python", "-m", "e2e.screens"], False)], DEMO_PROGRAMS),
+    "screens": Verb(
+        "take screenshots", [Stage("screens", ["python", "-m", "e2e.screens"], False)], (*DEMO_PROGRAMS, "firefox-esr")
+    ),
     "package": Verb(
         "what the stores get", [Stage("package", ["python", "tools/package/package.py"], False)], ("node", "npm")
     ),

@@ -17,6 +17,8 @@ export class ConnectionLog {
   /** @type {Map<string, number>} */
   #recent = new Map();
   #queue = Promise.resolve();
+  /** Known to be off: requests are many, and storage is not asked for each. */
+  #off = false;
 
   /**
    * @param {typeof chrome.storage} storage
@@ -25,6 +27,9 @@ export class ConnectionLog {
   constructor(storage, test) {
     this.#storage = storage;
     this.#test = test;
+    storage.onChanged.addListener((changes, area) => {
+      if (area === "local" && "log" in changes) this.#off = false;
+    });
   }
 
   async isOn() {
@@ -33,7 +38,7 @@ export class ConnectionLog {
 
   /** @param {string} url @param {number} now  milliseconds */
   note(url, now) {
-    if (!/^(https?|wss?):/.test(url)) return this.#queue;
+    if (this.#off || !/^(https?|wss?):/.test(url)) return this.#queue;
     const { host } = new URL(url);
     if (now - (this.#recent.get(host) ?? -Infinity) < AGAIN) return this.#queue;
     this.#recent.delete(host);
@@ -45,6 +50,7 @@ export class ConnectionLog {
 
   async #write(url, host, at) {
     if (!(await this.isOn())) {
+      this.#off = true;
       this.#recent.delete(host); // or what is asked for just after it is switched on would be missing
       return;
     }

@@ -7,7 +7,9 @@ const ROOT = "site";
 export class Menu {
   #api;
   #text;
-  #shown = false;
+  /** Unknown at first: the menu outlives the background. @type {boolean | null} */
+  #shown = null;
+  #kind = "off";
 
   /** @param {typeof chrome} api @param {(key: string) => string} text */
   constructor(api, text) {
@@ -19,16 +21,18 @@ export class Menu {
   async make() {
     const { contextMenus } = this.#api;
     await contextMenus.removeAll();
-    this.#shown = false;
     const contexts = ["page", "link"];
     contextMenus.create({ id: ROOT, title: this.#text("menu_site"), contexts, visible: false });
     for (const action of ACTIONS) {
       contextMenus.create({ id: action, parentId: ROOT, title: this.#text(`verdict_${action}`), contexts });
     }
+    this.#shown = false;
+    await this.show({ kind: this.#kind });
   }
 
-  /** @param {import("./state.js").View} view */
+  /** @param {Pick<import("./state.js").View, "kind">} view */
   async show({ kind }) {
+    this.#kind = kind;
     const shown = kind === "connected";
     if (shown === this.#shown) return;
     this.#shown = shown;

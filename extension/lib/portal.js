@@ -46,6 +46,8 @@ export class Portal {
   #changed;
   #listening = false;
   #reloads = 0;
+  /** Its tab; null: none, undefined: not yet read. Requests are many, and nearly none is about this. */
+  #tab;
   #timer;
   /** Tried again already: a page that fails although its host goes directly has failed. @type {Set<string>} */
   #again = new Set();
@@ -56,6 +58,7 @@ export class Portal {
   constructor(api, changed) {
     this.#api = api;
     this.#changed = changed;
+    this.read().then((open) => (this.#tab ??= open?.tab ?? null));
     api.alarms.onAlarm.addListener(({ name }) => name === ALARM && this.close());
   }
 
@@ -70,6 +73,7 @@ export class Portal {
     this.#reloads = 0;
     // Its number is known before it asks for anything.
     const { id } = await this.#api.tabs.create({ url: "about:blank" });
+    this.#tab = id;
     await this.#write({ until: Date.now() + MINUTES * 60_000, hosts: [new URL(PROBE).hostname], tab: id ?? null });
     await this.#api.alarms.create(ALARM, { delayInMinutes: MINUTES });
     await this.#changed();
@@ -78,6 +82,7 @@ export class Portal {
 
   async close() {
     clearTimeout(this.#timer);
+    this.#tab = null;
     if (!(await this.#api.storage.session.get(KEY))[KEY]) return;
     await this.#api.storage.session.remove(KEY);
     await this.#api.alarms.clear(ALARM);
@@ -98,7 +103,7 @@ export class Portal {
 
   /** A page of an open host leads to another host. */
   #led({ tabId }, from, to) {
-    if (!from || !/^https?:/.test(to)) return;
+    if (!from || !this.#mayBeOurs(tabId) || !/^https?:/.test(to)) return;
     this.#queue = this.#queue.then(async () => {
       const open = await this.read();
       const { hostname } = new URL(to);
@@ -111,6 +116,7 @@ export class Portal {
 
   /** What was asked for before its host was known is asked for again. */
   #failed({ tabId, type, url }) {
+    if (!this.#mayBeOurs(tabId)) return;
     this.#queue = this.#queue.then(async () => {
       const open = await this.read();
       if (!open || open.tab !== tabId || !open.hosts.includes(hostOf(url)) || this.#again.has(url)) return;
@@ -121,6 +127,10 @@ export class Portal {
         this.#timer = setTimeout(() => (this.#reloads++, this.#api.tabs.reload(tabId).catch(() => {})), RELOAD_AFTER);
       }
     });
+  }
+
+  #mayBeOurs(tabId) {
+    return this.#tab === undefined || this.#tab === tabId;
   }
 
   #write(open) {

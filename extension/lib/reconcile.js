@@ -108,7 +108,7 @@ export class Reconciler {
     await this.#close();
     if (!this.#host && (retry || !this.#failure)) await this.#attach();
     else if (this.#pac) await this.#hold({ contested: false });
-    else await this.#block();
+    if (!this.#pac) await this.#block();
     if ((await this.#browser.proxy.read()).hash !== null) await privacy.guard();
     return this.#show();
   }

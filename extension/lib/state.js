@@ -110,7 +110,7 @@ function kindOf({ permitted, intent, proxy, expected, failure, status }) {
 }
 
 /** What it looks like from inside when a network answers in everybody's place. */
-const INTERCEPTED = ["peer-unreachable", "peer-failed", "certificate", "no-peers"];
+const INTERCEPTED = ["peer-unreachable", "peer-failed", "certificate"];
 
 /** @param {string} kind @param {Facts} facts */
 function mayHaveSignIn(kind, { proxy, status }) {

@@ -28,7 +28,7 @@ export function showExits({ settings: known, error }) {
   const first = settings === null;
   if (known) settings = known;
   show();
-  if (first) element("chooser-list").querySelector(":checked")?.scrollIntoView({ block: "nearest" });
+  if (first) element("chooser-list").querySelector("label:has(:checked)")?.scrollIntoView({ block: "nearest" });
   if (at !== null) element("chooser-list").querySelector(`[value="${CSS.escape(at)}"]`)?.focus();
 }
 

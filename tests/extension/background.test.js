@@ -70,7 +70,10 @@ async function connected() {
   await sleep(20); // what still runs would outlive a killed worker
 }
 
-beforeEach(reset);
+beforeEach(async () => {
+  await sleep(30); // here a killed worker finishes what it was about: no test of ours can stop it
+  reset();
+});
 
 test("at first start nothing is touched and nobody is called", async () => {
   await start();
@@ -507,6 +510,7 @@ test("off while something is being mended: nobody is called anew", async () => {
   settings.onChange.emit({}); // reads that the person is connected, and is slow about the rest
   await sleep(5);
   popup.press("disconnect");
+  await until(() => popup.sent.at(-1).kind === "off" && settings.ours === undefined && ports[0].closed);
   await sleep(200);
   chrome.alarms.get = get;
   assert.equal(log.filter((line) => line === "native org.qnet.host").length, 1);

@@ -78,7 +78,7 @@ export const chrome = {
       return made;
     },
   },
-  storage: { local: area(), session: area() },
+  storage: { local: area(), session: area(), onChanged: event() },
   proxy: { settings: setting(log, "proxy") },
   privacy: {
     network: {

@@ -71,11 +71,12 @@ function area() {
 const VERDICT = { action: "tunnel", index: 3, unmet: false };
 
 test("the log is written only while it is on, bounded, each host once in a while", async () => {
-  const storage = { local: area(), session: area() };
+  const storage = { local: area(), session: area(), onChanged: event() };
   const log = new ConnectionLog(storage, async () => VERDICT);
   await log.note("https://b.test/secret?x=1", 0);
   assert.deepEqual(storage.session.kept, {});
-  storage.local.kept.log = true; // what was asked for just before is noted the next time
+  storage.local.kept.log = true;
+  storage.onChanged.emit({ log: { newValue: true } }, "local"); // what was asked for just before is noted the next time
   for (let at = 0; at < 3; at++) await log.note("https://b.test/", at);
   await log.note("https://b.test/", 20_000);
   await log.note("data:text/plain,x", 20_000);
@@ -86,7 +87,7 @@ test("the log is written only while it is on, bounded, each host once in a while
 });
 
 test("nothing is written that the helper was not asked about, or after the log is switched off", async () => {
-  const storage = { local: area(), session: area() };
+  const storage = { local: area(), session: area(), onChanged: event() };
   storage.local.kept.log = true;
   await new ConnectionLog(storage, async () => Promise.reject(new Error("no helper"))).note("https://a.test/", 0);
   assert.deepEqual(storage.session.kept, {});

@@ -97,6 +97,19 @@ test("green only where every fact says so; held only where our script is in forc
   assert.equal(green, 4);
 });
 
+test("a sign-in page that is open is said, and is never green", () => {
+  const shown = view({ proxy: { control: "ours", hash: "other", direct: false, portal: true } });
+  assert.deepEqual([shown.kind, shown.held], ["connecting", "portal"]);
+});
+
+test("a sign-in page is offered where a network seems to answer for everybody, and pages are held", () => {
+  const trouble = (code) => ({ state: "connecting", last_error: { code } });
+  assert.ok(view({ status: trouble("certificate") }).signIn);
+  assert.ok(!view({ status: trouble("no-peers") }).signIn);
+  assert.ok(!view({ status: trouble("certificate"), proxy: FREE }).signIn);
+  assert.ok(!view({}).signIn);
+});
+
 test("connected names the exit and the traffic", () => {
   assert.deepEqual(view({}).exit, HOPS[1]);
   assert.deepEqual(view({}).traffic, { up: 1, down: 2 });

@@ -42,8 +42,8 @@ PROFILE_LIMIT = 1 << 20
 SEED = 10
 """Bytes from which both ends make a script."""
 
-AT_ONCE = 0.001
-"""Seconds of a pause that are not worth a timer's: such steps leave together, as a browser's do."""
+AT_ONCE = 0.0005
+"""Seconds by which a step may be early: an event loop's timers are late by up to a millisecond."""
 
 PATIENCE = 3.0
 """Seconds for which a step waits for the other side; then the script is over: nobody plays the other part."""
