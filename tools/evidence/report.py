@@ -13,8 +13,12 @@ HEAD = """\
 Written by `python3 tools/dev.py evidence --write`. Each row is a detector that a censor has or could have, turned on
 the transport of this repository with real browsers, real decoys and real processes on one computer. *Control* rows
 show that a detector sees what it is meant to see. Rows without a bound are reported only.
+"""
+SECTION = """
+## {name}
 
-{when}. {versions}. {form}
+{when}. {form}
+{versions}.
 
 | detector | figure | bound | tries | held |
 |---|---|---|---|---|
@@ -45,16 +49,26 @@ def as_json(rows: Sequence[Row], versions: Mapping[str, str], *, short: bool) ->
     return json.dumps({"versions": versions, "short": short, "rows": [row._asdict() for row in rows]}, indent=2) + "\n"
 
 
-def as_markdown(rows: Sequence[Row], versions: Mapping[str, str], *, short: bool) -> str:
-    """The document."""
-    when = f"{datetime.now(UTC).date().isoformat()}, Linux {platform.release()}, Python {platform.python_version()}"
-    head = HEAD.format(
+def as_section(name: str, rows: Sequence[Row], versions: Mapping[str, str], *, short: bool) -> str:
+    """One detector's table, with when and with what it was made."""
+    system = f"Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}"
+    when = f"{datetime.now(UTC).date().isoformat()}, {system}"
+    head = SECTION.format(
+        name=name.capitalize(),
         when=when,
-        versions=", ".join(f"{name} {number}" for name, number in versions.items()),
+        versions=", ".join(f"{program} {number}" for program, number in versions.items()),
         form="The short form." if short else "The full form.",
     )
     held = {True: "yes", False: "**no**", None: "–"}
     lines = [
         f"| {row.detector} | {row.figure} | {row.bound or '–'} | {row.tries:,} | {held[row.held]} |" for row in rows
     ]
-    return head + "\n".join(lines) + "\n" + TAIL
+    return head + "\n".join(lines) + "\n"
+
+
+def as_document(before: str, sections: Mapping[str, str], order: Sequence[str]) -> str:
+    """The document with these sections in place of those of ``before``; what was not played anew stays as it was."""
+    known = {part.split("\n", 1)[0].lower(): f"\n## {part}" for part in before.split("\n## ")[1:]}
+    tail = TAIL.strip("\n").removeprefix("## ").split("\n", 1)[0].lower()
+    kept = {name: text for name, text in known.items() if name != tail} | dict(sections)
+    return HEAD + "".join(kept[name] for name in order if name in kept) + TAIL
