@@ -82,6 +82,7 @@ def test_from_the_press_to_connected(
         assert told(f"{name}, press to connected, helper running", warm, record_property) <= WARM
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", ["chromium", "firefox"])
 def test_the_popups_first_paint(
     name: str, playwright: Playwright, tmp_path: Path, record_property: Callable[[str, object], None]
