@@ -90,7 +90,7 @@ def outcome(accepted: int = 10, end: str = "fin", *answer: str) -> Outcome:
         ([outcome()], [outcome()], [outcome(10, "fin", "21/0303/2 0228")], True, False),
         ([outcome()], [outcome()], [outcome(11)], True, False),
         ([outcome(10), outcome(20)], [outcome(20)], [outcome(15)], False, False),
-        ([outcome(10), outcome(20)], [outcome(20)], [outcome(26)], True, False),
+        ([outcome(10), outcome(20)], [outcome(20)], [outcome(31)], True, False),
         ([outcome()], [outcome(10, "reset")], [outcome(10, "reset")], False, True),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net import alive as alive_module
 from qnet.net.alive import ANSWER_SECONDS, IDLE_SECONDS, NOT_SENT, WAITING_SECONDS, Alive
-from tests.support.links import allowing, echo, link_pair, site, until
+from tests.support.links import CIRCUIT, allowing, attach, echo, link_pair, site, until
 
 pytestmark = pytest.mark.anyio
 
@@ -48,10 +48,12 @@ class Way:
         self.clock = Clock()
         self.asked: list[float] = []
         self.dead: list[float] = []
+        self.used = True
         self.alive = Alive(
             self.clock,  # type: ignore[arg-type]
             lambda: self.asked.append(self.clock.now - 1000),
             lambda: self.dead.append(self.clock.now - 1000),
+            lambda: self.used,
         )
 
 
@@ -64,6 +66,16 @@ async def test_an_idle_way_is_asked_within_half_a_minute_and_at_no_fixed_times()
         assert 0.6 * IDLE_SECONDS <= way.asked[0] <= IDLE_SECONDS + 2
         pauses.add(way.asked[0])
     assert len(pauses) > 3
+
+
+async def test_a_way_that_nobody_uses_is_left_alone() -> None:
+    way = Way()
+    way.used = False
+    way.clock.run(600)
+    assert not way.asked
+    way.alive.said()
+    way.clock.run(WAITING_SECONDS + 2)
+    assert len(way.asked) == 1, "what was said waits for an answer"
 
 
 async def test_one_that_answers_lives_for_ever() -> None:
@@ -96,8 +108,12 @@ async def test_a_real_link_pings_and_a_dead_one_ends(monkeypatch: pytest.MonkeyP
     ):
         monkeypatch.setattr(alive_module, name, value)
     async with site(echo) as port, link_pair(ExitPolicy(frozenset(), allowing(port))) as pair:
+        stream = pair.client.open(CIRCUIT, "127.0.0.1", port)
+        ends = await attach(stream)
+        before = pair.client.session.opened_records, pair.peer.session.opened_records
         await asyncio.sleep(1.5)
         assert not pair.client.link.closed and not pair.peer.link.closed
+        assert pair.client.session.opened_records > before[0] and pair.peer.session.opened_records > before[1]
         assert pair.client.session.opened_records >= 2 and pair.peer.session.opened_records >= 2
         assert pair.client.session.opened_records < 30, "asking is not answered by asking"
         raw = pair.client.link._transport.get_extra_info("socket")
@@ -106,3 +122,4 @@ async def test_a_real_link_pings_and_a_dead_one_ends(monkeypatch: pytest.MonkeyP
         pair.peer.link.alive.stop()
         await until(lambda: pair.client.link.closed, 3)
         assert pair.owner.reasons == ["no answer"]
+        ends[1].close()

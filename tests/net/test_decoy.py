@@ -12,7 +12,7 @@ import pytest
 
 from qnet.net import decoy
 from qnet.net.client_link import Disguise
-from qnet.net.decoy import DecoyError, calibrate
+from qnet.net.decoy import DecoyError, calibrate, idle_end
 from qnet.wire.cover.appearance import APPEARANCES
 from tests.support.cover_pair import NAME, authority, template
 from tests.support.links import silent_listener, site
@@ -54,6 +54,28 @@ async def test_a_decoy_that_gives_no_tickets(tmp_path: Path) -> None:
     with nginx(tmp_path, authority().issue(NAME), settings=settings) as port:
         found = await calibrate(("127.0.0.1", port), NAME, DISGUISE)
         assert found.quiet_after_resumed == found.quiet_after
+
+
+async def test_how_nginx_ends_an_idle_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GOAWAY and close_notify, after its keepalive_timeout."""
+    monkeypatch.setattr(decoy, "LEAST_IDLE", 1.5)
+    with nginx(tmp_path, authority().issue(NAME), settings="keepalive_timeout 2s;") as port:
+        found = await idle_end(("127.0.0.1", port), NAME, DISGUISE)
+        assert found is not None
+        assert 1.8 < found.seconds < 3
+        assert found.sizes == (34, 19)
+
+
+async def test_a_decoy_that_closes_at_once_or_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoy, "IDLE_LIMIT", 0.5)
+    with nginx(tmp_path, authority().issue(NAME), settings="keepalive_timeout 0;") as port:
+        assert await idle_end(("127.0.0.1", port), NAME, DISGUISE) is None
+    (tmp_path / "b").mkdir()
+    with nginx(tmp_path / "b", authority().issue(NAME)) as port:
+        assert await idle_end(("127.0.0.1", port), NAME, DISGUISE) is None
+    with silent_listener() as port:
+        monkeypatch.setattr(decoy, "CONNECT_SECONDS", 0.3)
+        assert await idle_end(("127.0.0.1", port), NAME, DISGUISE) is None
 
 
 async def test_a_wrong_name(port: int) -> None:

@@ -234,7 +234,7 @@ async def test_to_the_decoy_itself_it_is_a_browser(decoy: int, browser: str) -> 
                 await made.bare(wears, cover_secret=bytes(32))
             assert raised.value.date is not None and abs(raised.value.date - time.time()) < 3
             await until(lambda: len(seen[0].sizes(UP)) == 6)
-            assert seen[0].sizes(UP)[3:] == [87, APPEARANCES[browser].request_body, 26]
+            assert seen[0].sizes(UP)[3:] == [87, APPEARANCES[browser].request_body(NAME), 26]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "a..b", "x" * 70, "name.invalid"])

@@ -57,7 +57,7 @@ async def serving(ring: KeyRing, decoy: int, replay: ReplayCache) -> AsyncIterat
     port = free_port()
     place = PeerPlace(("127.0.0.1", port), NAME, ("127.0.0.1", decoy))
     services = Services(Exit(ExitPolicy(frozenset(), allowing(1)), 10), None)
-    server = await serve_peer(place, ring, disguise(), load_profile(), Scratch(), services, replay)
+    server, _ = await serve_peer(place, ring, disguise(), load_profile(), Scratch(), services, replay)
     try:
         yield port
     finally:

@@ -13,6 +13,7 @@ import pytest
 from qnet.mesh.exit_policy import ExitPolicy, parse_allowance
 from qnet.net.circuit import Circuit, ExtendError
 from qnet.net.client_link import Disguise, peer_keys
+from qnet.net.decoy import Parting
 from qnet.net.link import Link
 from qnet.net.next_hop import NextHop
 from qnet.roles.relay import Relay
@@ -97,6 +98,30 @@ async def test_a_stream_through_a_relay_and_its_end(decoy: int) -> None:
         made.link.close("done")
         await until(lambda: gone(made.first.made[0].client) and gone(made.second.made[0].client))
         assert made.next_hops() == []
+
+
+async def test_a_hop_lets_go_of_a_circuit_that_nobody_uses(decoy: int) -> None:
+    """As its decoy would: the circuit rests and nobody is to blame; the link and a circuit in use stay."""
+    async with (
+        site(echo) as port,
+        peer(decoy, relay=local_relay()) as first,
+        peer(decoy, exit_port=port, parting=Parting(0.8, (34, 19))) as second,
+    ):
+        link = await first.connect()
+        circuits = []
+        for _ in range(2):
+            circuits.append(Circuit(link))
+            await circuits[-1].extend(second.signed(), peer_keys(second.descriptor()))
+            circuits[-1].finish()
+        reader, writer = await attach(circuits[0].open("127.0.0.1", port))
+        await until(lambda: circuits[1].closed)
+        assert circuits[1].rested and not link.closed
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        writer.close()
+        await until(lambda: circuits[0].rested)
+        assert not link.closed
+        link.close("enough")
 
 
 async def test_a_relay_resumes_its_visits_to_the_next_decoy(decoy: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 from qnet.net import capture as listening
 from qnet.net.client_link import Disguise
 from qnet.roles.wardrobe import FILE_NAME, MAX_KNOWN, CaptureError, Wardrobe
+from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.messages import Capture, CaptureInfo
 from qnet.wire.tls import codes
 from qnet.wire.tls.hello import ClientHello
@@ -69,7 +70,7 @@ async def test_a_browser_is_asked_once_a_version(wardrobe: Wardrobe, wears: Disg
     assert await wardrobe.capture(session, asks()) == CaptureInfo(url="", known=True, problem="")
     wardrobe.wear(session, "chromium")
     assert not wears.template.boringssl, "its own hello counts, not what it calls itself"
-    assert wears.look.request_body == 301
+    assert wears.look == APPEARANCES["firefox"]
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
     again = await wardrobe.capture(session, asks(version="157.0"))
     assert again.url and again.known

@@ -16,6 +16,7 @@ from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net import peer_link
 from qnet.net.circuit import Circuit
 from qnet.net.client_link import Disguise, connect
+from qnet.net.decoy import Parting
 from qnet.net.link import Link
 from qnet.net.peer_link import PeerConnection
 from qnet.roles.directory_door import DirectoryDoor
@@ -149,6 +150,7 @@ async def peer(
     exit_port: int = 1,
     relay: Relay | None = None,
     directory: DirectoryDoor | None = None,
+    parting: Parting | None = None,
 ) -> AsyncIterator[Peer]:
     """``relay``, ``directory``: what it does besides being an exit for ``exit_port`` of this computer."""
     identity, noise, cover = Ed25519PrivateKey.generate(), X25519PrivateKey.generate(), X25519PrivateKey.generate()
@@ -170,7 +172,7 @@ async def peer(
     services = Services(exit_role, relay, directory)
 
     def accept() -> asyncio.BaseProtocol:
-        made.made.append(PeerConnection(config, ("127.0.0.1", decoy), replay, scratch, services))
+        made.made.append(PeerConnection(config, ("127.0.0.1", decoy), replay, scratch, services, parting))
         return made.made[-1].client
 
     server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)

@@ -11,6 +11,7 @@ from qnet.wire import frames, link
 from qnet.wire.events import (
     BadRecord,
     Broken,
+    Goodbye,
     StreamData,
     StreamFin,
     StreamOpen,
@@ -213,6 +214,18 @@ def test_rekeying_is_invisible(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> N
     assert got == bytes(300_000)
     assert pair.client._sealer._key != before
     assert pair.client._sealer._key == pair.peer._opener._key
+
+
+@pytest.mark.parametrize("size", [26, 34, 200])
+def test_goodbye_has_the_size_that_it_is_to_have(pair: Pair, size: int) -> None:
+    """Whatever precedes it has been heard."""
+    stream = pair.open()
+    pair.peer.fin(CIRCUIT, stream)
+    pair.to_client()
+    pair.peer.goodbye(size)
+    record = bytes(pair.peer.flush(0))
+    assert len(record) == 5 + size
+    assert pair.give(pair.client, record + os.urandom(30))[0] == Goodbye()
 
 
 @pytest.mark.parametrize("size", [0, 1, 25, 26, 100])

@@ -90,11 +90,16 @@ class Tunnel(NamedTuple):
 
 
 class Flood(NamedTuple):
-    """The same write again and again until one fails; how many went is part of the outcome."""
+    """The same write again and again until one fails; how many went is part of the outcome.
+
+    ``fast`` of them come at once: a limit that is counted is reached before a clock strikes. Then one by one, with a
+    gap in which an answer arrives on a busy machine, too.
+    """
 
     data: bytes
-    times: int = 40
-    gap: float = 0.03
+    fast: int = 0
+    times: int = 12
+    gap: float = 0.15
 
 
 class Wait(NamedTuple):
@@ -177,11 +182,11 @@ class Probe:
                 self._write(self._session.seal(kind, content))
             case Tunnel():
                 self._tunnel()
-            case Flood(data, times, gap):
-                for _ in range(times):
+            case Flood(data, fast, times, gap):
+                for number in range(fast + times):
                     if not self._write(data):
                         break
-                    self._listen(gap, exactly=True)
+                    self._listen(gap if number >= fast else 0, exactly=True)
             case Wait(seconds):
                 self._listen(seconds, exactly=True)
             case Fin():
@@ -225,7 +230,7 @@ class Probe:
         data = b""
         while True:
             match core.step(data):
-                case steps.Send(out, _):
+                case steps.Send(out):
                     self._write(out)
                     data = b""
                 case Receive():

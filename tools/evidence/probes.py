@@ -57,11 +57,11 @@ class Compared:
 
 def _is_among(outcome: Outcome, known: Sequence[Outcome]) -> bool:
     """Whether it is one of those; where the decoy itself takes now more bytes, now fewer before it refuses more (it
-    closes by a clock of its own), whether it took as many as that, give or take half the difference."""
+    closes by a clock of its own), whether it took as many as that, give or take as much as these differ."""
     taken = [each.accepted for each in known if each[:2] == outcome[:2]]
     if not taken:
         return False
-    slack = (max(taken) - min(taken)) / 2
+    slack = max(taken) - min(taken)
     return min(taken) - slack <= outcome.accepted <= max(taken) + slack
 
 

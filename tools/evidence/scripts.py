@@ -33,6 +33,10 @@ GET = b"GET / HTTP/1.1\r\nHost: decoy.test\r\n\r\n"
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
+COUNTED = 28
+"""So many at once: OpenSSL takes 32 records that say nothing, and refuses the next."""
+
+
 def noise(length: int) -> bytes:
     """Random bytes, the same in every run."""
     return random.Random(length).randbytes(length)
@@ -177,10 +181,7 @@ EDITS: dict[str, Edit] = {
 }
 
 CHANGES: dict[str, Change] = {
-    **{
-        f"byte {at} changed": flip(at)
-        for at in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 43, 44, 75, 76, 77, 78, 120, 300)
-    },
+    **{f"byte {at} changed": flip(at) for at in (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 20, 43, 44, 75, 76, 77, 78, 120, 300)},
     **{f"in records of {length}": fragments(length) for length in (1, 4, 39, 100, 700, 1500)},
     **{f"version {version:#06x}": put(1, u16(version)) for version in (0x0200, 0x0300, 0x0302, 0x0303, 0x0304, 0x0400)},
     "and CCS": then(CCS),
@@ -263,16 +264,16 @@ def _scripts() -> Iterator[tuple[str, Script]]:
         yield f"a record of type {kind}", (Send(header(kind, 2, 0x0303) + b"\2\x28"),)
     yield from _hellos()
     for name, script in {
-        "CCS": (Flood(CCS),),
-        "CCS after the hello": (Hello(), Flood(CCS)),
-        "CCS after a hello with the key": (Hello("valid"), Flood(CCS)),
-        "CCS after the server's flight": (Shake(), Flood(CCS)),
-        "CCS after the server's flight, with the key": (Shake("valid"), Flood(CCS)),
-        "warnings": (Flood(b"\x15\x03\x01\x00\x02\x01\x5a"),),
-        "empty handshake records": (Flood(b"\x16\x03\x01\x00\x00"),),
+        "CCS": (Flood(CCS, COUNTED),),
+        "CCS after the hello": (Hello(), Flood(CCS, COUNTED)),
+        "CCS after a hello with the key": (Hello("valid"), Flood(CCS, COUNTED)),
+        "CCS after the server's flight": (Shake(), Flood(CCS, COUNTED)),
+        "CCS after the server's flight, with the key": (Shake("valid"), Flood(CCS, COUNTED)),
+        "warnings": (Flood(b"\x15\x03\x01\x00\x02\x01\x5a", COUNTED),),
+        "empty handshake records": (Flood(b"\x16\x03\x01\x00\x00", COUNTED),),
         "single bytes": (Flood(b"\x16"),),
         "headers": (Flood(header(22, 4) + b"\1\0\0\0"),),
-        "garbage after the hello": (Hello(), Flood(noise(500), 20)),
+        "garbage after the hello": (Hello(), Flood(noise(500))),
     }.items():
         yield f"a flood: {name}", script
     for key in ("none", "valid"):
@@ -296,8 +297,8 @@ def _scripts() -> Iterator[tuple[str, Script]]:
         if name not in UNFINISHED:
             yield f"a record {name} in a tunnel", (Tunnel(), Send(data))
     yield "a bad record in a tunnel, then FIN", (Tunnel(), Send(record(noise(60))), Fin())
-    yield "a flood of CCS in a tunnel", (Tunnel(), Flood(CCS))
-    yield "bytes after a refused record in a tunnel", (Tunnel(), Send(record(noise(60))), Flood(b"x", 10))
+    yield "a flood of CCS in a tunnel", (Tunnel(), Flood(CCS, COUNTED))
+    yield "bytes after a refused record in a tunnel", (Tunnel(), Send(record(noise(60))), Flood(b"x"))
 
 
 def _hellos() -> Iterator[tuple[str, Script]]:

@@ -60,8 +60,7 @@ class Talk:
         data = b""
         while not enough(bytes(self.up)):
             match core.step(data):
-                case Send(out, pause):
-                    time.sleep(pause)
+                case Send(out):
                     self.send(out)
                     data = b""
                 case Receive():

@@ -283,7 +283,7 @@ class Helper:
         if self._tunnel is None:
             return False
         view = self._tunnel.view()
-        return view.state is not State.OFFLINE or view.leases > 0
+        return (view.state is not State.OFFLINE or view.leases > 0) and not view.resting
 
     def _on_rules(self) -> None:
         if self._proxy is not None:

@@ -75,7 +75,7 @@ async def serve_public(
     given = folders.data / "descriptor.qnet"
     journal = ReplayJournal(folders.data, time.time(), fresh=not given.exists(), boot=boot_id())
     group.start_soon(journal.keep)
-    server = await serve_peer(place, ring, disguise, load_profile(), scratch, services, journal.cache)
+    server, learn = await serve_peer(place, ring, disguise, load_profile(), scratch, services, journal.cache)
     presentation = present(settings, can, decoy_name)
 
     def issue(now: float, seconds: int) -> bytes:
@@ -88,6 +88,7 @@ async def serve_public(
         server.close()
         raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
     replace_file(given, descriptor)
+    group.start_soon(learn)
     group.start_soon(renew, folders, ring, lambda: issue(time.time(), lifetime))
     if door is not None:
         group.start_soon(door.run)

@@ -1,15 +1,16 @@
 """Keeping connections alive, and finding out that one is dead.
 
 Nothing may have been heard for a while because nothing was said, or because the way is gone. Whoever waits for
-something asks after four seconds; who only idles asks every half minute or so, at random within it and well inside the
-time after which a web server gives an idle connection up. What is not answered within eight seconds is dead: in use it
-is found out within fifteen.
+something asks after four seconds; who only holds something open asks every half minute or so, at random within it and
+well inside the time after which a web server gives an idle connection up. What is not answered within eight seconds is
+dead: in use it is found out within fifteen. A way that nobody uses is left alone: a browser says nothing there either.
 """
 
 import asyncio
 import random
 import socket
 from collections.abc import Callable
+from math import inf
 
 IDLE_SECONDS = 30.0
 WAITING_SECONDS = 4.0
@@ -31,26 +32,42 @@ def tune(transport: asyncio.Transport) -> None:
 
 
 class Alive:
-    """Watches one way. ``ask`` sends something that is answered; ``dead`` is called once, when it was not."""
+    """Watches one way. ``ask`` sends something that is answered; ``dead`` is called once, when it was not.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ask: Callable[[], None], dead: Callable[[], None]) -> None:
+    ``used``: whether something is open on it.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        ask: Callable[[], None],
+        dead: Callable[[], None],
+        used: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._loop = loop
         self._ask = ask
         self._dead = dead
+        self._used = used
+        self.nudge = inf
+        """Seconds of silence after which an unused way is asked all the same: Firefox does, and no server minds."""
+        self.last = loop.time()
+        """When something came or went, apart from asking and answering."""
         self._heard_at = self._said_at = loop.time()
         self._asked_at: float | None = None
         self._pause = IDLE_SECONDS
         self._rest()
         self._timer = loop.call_later(_LOOK_SECONDS, self._look)
 
-    def heard(self) -> None:
-        """Something came."""
+    def heard(self, *, matters: bool = True) -> None:
+        """Something came; does it matter, or was it only asked or answered?"""
         self._heard_at = self._loop.time()
         self._asked_at = None
+        if matters:
+            self.last = self._heard_at
 
     def said(self) -> None:
         """Something went that may be answered."""
-        self._said_at = self._loop.time()
+        self._said_at = self.last = self._loop.time()
 
     def stop(self) -> None:
         """It is over."""
@@ -66,7 +83,9 @@ class Alive:
             if now - self._asked_at >= ANSWER_SECONDS:
                 self._dead()
                 return
-        elif silence >= self._pause or (silence >= WAITING_SECONDS and self._said_at > self._heard_at):
+        elif silence >= (self._pause if self._used() else self.nudge) or (
+            silence >= WAITING_SECONDS and self._said_at > self._heard_at
+        ):
             self._asked_at = now
             self._rest()
             self._ask()

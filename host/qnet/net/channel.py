@@ -15,6 +15,7 @@ from qnet.wire.events import (
     Extend,
     Extended,
     Forwarded,
+    Goodbye,
     Ready,
     Reserve,
     Reserved,
@@ -65,6 +66,7 @@ class Channel:
         self.circuits: dict[int, CircuitHandler] = {}
         self._ended = False
         self.on_broken: Callable[[str], None] | None = None
+        self.on_goodbye: Callable[[], None] | None = None
         self.alive: Alive | None = None
         self._heard = 0
         self.bytes_up = 0
@@ -147,6 +149,9 @@ class Channel:
                     self._link.owner.reservation_asked(self, event)
                 case Reserved() | Taken() | Ready():
                     self._link.reservation(event)
+                case Goodbye():
+                    (self.on_goodbye or self._link.goodbye)()
+                    return
                 case BadRecord(rest):
                     self._link.bad_record(rest)
                     return

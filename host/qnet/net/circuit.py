@@ -36,6 +36,8 @@ class Circuit:
         self.link = link
         self.number = link.channel.session.new_circuit()
         self.closed = False
+        self.rested = False
+        """Whether a hop let it go in order, because nobody used it."""
         self.broke_at = 0
         """The hop, from 0, that told of the end: it or what is behind it failed."""
         self._channels = [link.channel]
@@ -72,7 +74,9 @@ class Circuit:
         channel.session.open_circuit(self.number)
         if len(self._channels) > 1:
             # The link has its own; here the hops behind the first are asked, all at once.
-            self._alive = channel.alive = Alive(channel.loop, channel.ping, lambda: self.end(0))
+            self._alive = channel.alive = Alive(
+                channel.loop, channel.ping, lambda: self.end(0), lambda: self.streams > 0
+            )
 
     async def extend(self, descriptor: bytes, peer: PeerKeys) -> None:
         """Let the circuit go on from its last hop to ``peer``.
@@ -105,12 +109,17 @@ class Circuit:
         inner = self.link.add(session)
         depth = len(self._channels)
         inner.on_broken = lambda reason: self.end(depth)
+        inner.on_goodbye = lambda: self._rest(depth)
         self._channels.append(inner)
 
     def close(self) -> None:
         """Give it up; the link and its other circuits stay."""
         self.on_end = None
         self.end(0)
+
+    def _rest(self, hop: int) -> None:
+        self.rested = True
+        self.end(hop)
 
     def end(self, hop: int) -> None:
         """It is gone, says ``hop``: its streams end, and so does the way there."""

@@ -165,14 +165,20 @@ async def _attempt(
             if transport.is_closing():
                 raise ConnectionEndedError
             disguise.keep(done.result.tickets, peer, network_of(transport, gateway))
-            return _link(transport, done, scratch, owner)
+            return _link(transport, done, scratch, owner, disguise.look)
     except OSError as error:
         raise UnreachablePeerError(type(error).__name__) from None
     except ValueError as error:
         raise UnusablePeerError(type(error).__name__) from None
 
 
-def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratch, owner: LinkOwner) -> Link:
+def _link(
+    transport: asyncio.Transport,
+    done: Done[CoverResult],
+    scratch: Scratch,
+    owner: LinkOwner,
+    look: Appearance,
+) -> Link:
     now = asyncio.get_running_loop().time()
     session = LinkSession(done.result.keys, initiator=True, scratch=scratch, now=now)
     result = done.result
@@ -180,6 +186,7 @@ def _link(transport: asyncio.Transport, done: Done[CoverResult], scratch: Scratc
         shaper = script.rest_up(result.heard, result.third, now)
         session.shape(shaper, script.profile, script.page - result.heard, result.padding)
     link = Link(session, transport, scratch, owner)
+    link.parting, link.patience, link.alive.nudge = look.parting, look.patience, look.nudge
 
     def refuse(rest: bytes) -> None:
         """As the browser that this link looks like answers a record that does not open."""

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 from qnet.net.client_link import Disguise
 from qnet.net.handshake import dialled
+from qnet.wire.channel import MIN_BODY
+from qnet.wire.cover.appearance import request
 from qnet.wire.errors import LocalError, RemoteError
 from qnet.wire.steps import Done
 from qnet.wire.tls.client import TlsClient
 from qnet.wire.tls.errors import CertificateError
-from qnet.wire.tls.record import RecordReader
+from qnet.wire.tls.record import HEADER, RecordReader
 from qnet.wire.tls.session import SessionTicket, TlsSession
 from qnet.wire.tls.tickets import Offer
 from qnet.wire.tls.verify import ChainVerifier
@@ -24,6 +26,10 @@ from qnet.wire.tls.verify import ChainVerifier
 ATTEMPTS = 3
 QUIET_SECONDS = 0.3
 CONNECT_SECONDS = 10.0
+IDLE_LIMIT = 600.0
+LEAST_IDLE = 40.0
+"""Seconds: what is in use says something every half minute; a decoy that waits less long is not imitated in this."""
+_TOGETHER = 1.0
 _HANDSHAKE, _APPLICATION_DATA = 22, 23
 
 
@@ -32,6 +38,14 @@ class DecoyError(LocalError):
 
     code = "decoy"
     exit_code = 69
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """How a connection that nobody uses ends: after so many ``seconds``, with record bodies of these ``sizes``, FIN."""
+
+    seconds: float
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,65 @@ async def calibrate(address: tuple[str, int], server_name: str, disguise: Disgui
     least = min(visit.size for visit in full)
     # Who was never seen to resume will not; whatever figure stands for it then is not used.
     return Calibration(least, min((visit.size for visit in resumed if visit.resumed), default=least))
+
+
+async def idle_end(address: tuple[str, int], server_name: str, disguise: Disguise) -> Parting | None:
+    """How the decoy ends a connection on which one request was answered and nothing followed; None if it does not.
+
+    Takes as long as the decoy does, ten minutes at most. Raises ``DecoyError``.
+    """
+    loop = asyncio.get_running_loop()
+
+    def begin(_: asyncio.Transport) -> TlsClient:
+        draft = disguise.template.build(server_name, os.urandom)
+        draft.hello.session_id = os.urandom(32)
+        return TlsClient(draft, ChainVerifier(disguise.roots, time.time()), os.urandom)
+
+    try:
+        async with dialled(begin, address, CONNECT_SECONDS) as (transport, done):
+            session, look = done.result, disguise.look
+            watcher = _Watcher(loop, done.trailing)
+            transport.set_protocol(watcher)
+            transport.resume_reading()
+            transport.write(session.flight + session.seal(_APPLICATION_DATA, look.preface()))
+            transport.write(session.seal(_APPLICATION_DATA, request(server_name), look.request_body(server_name)))
+            try:
+                async with asyncio.timeout(IDLE_LIMIT):
+                    await watcher.ended
+            finally:
+                transport.abort()
+    except (OSError, RemoteError):
+        return None
+    return watcher.parting()
+
+
+class _Watcher(asyncio.Protocol):
+    """Notes when which records came."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, heard: bytes) -> None:
+        self._loop = loop
+        self._records = RecordReader()
+        self._seen: list[tuple[float, int]] = []
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.data_received(heard)
+
+    def data_received(self, data: bytes) -> None:
+        self._records.feed(data)
+        while (record := self._records.next()) is not None:
+            self._seen.append((self._loop.time(), len(record) - HEADER))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def parting(self) -> Parting | None:
+        """The last records before the end, if they came together and after a silence."""
+        if not self._seen:
+            return None
+        end = self._seen[-1][0]
+        sizes = tuple(size for at, size in self._seen if end - at < _TOGETHER)
+        before = max((at for at, _ in self._seen if end - at >= _TOGETHER), default=end)
+        return Parting(end - before, sizes) if end - before >= LEAST_IDLE and sizes[0] >= MIN_BODY else None
 
 
 class _Visit(NamedTuple):

@@ -8,14 +8,17 @@ Towards the link, its full write buffer pauses the reading of every stream's soc
 """
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from math import inf
 from typing import Protocol
 
 from qnet.net import endings
 from qnet.net.alive import Alive, tune
 from qnet.net.channel import Channel
 from qnet.net.stream import TRANSPORT_KEEPS_VIEWS
-from qnet.wire.events import Extend, Reservation, Reserve, StreamOpen
+from qnet.wire.channel import record
+from qnet.wire.events import Extend, Goodbye, Reservation, Reserve, StreamOpen
 from qnet.wire.link import LinkSession
 from qnet.wire.scratch import BULK, Scratch
 from qnet.wire.shaping import AT_ONCE
@@ -69,7 +72,18 @@ class Link(asyncio.BufferedProtocol):
         self._paused_at, self._paused_with = 0.0, 0
         transport.set_write_buffer_limits(high=LINK_WRITE_HIGH)
         tune(transport)
-        self.alive = Alive(self.loop, self.channel.ping, lambda: self._lose("no answer"))
+        self.rested = False
+        """Whether it ended in order, because nobody used it."""
+        self.parting: Sequence[int] = ()
+        """Record bodies, in bytes, with which this side ends a connection that is in order: as its browser does."""
+        self.patience = inf
+        """Seconds without a word after which this side lets a link go that nobody uses."""
+        self.alive = Alive(self.loop, self.channel.ping, lambda: self._lose("no answer"), lambda: self.used)
+
+    @property
+    def used(self) -> bool:
+        """Whether streams are open, or a circuit may come at any time."""
+        return self.streams > 0 or self.on_reservation is not None
 
     @property
     def paused(self) -> bool:
@@ -102,17 +116,24 @@ class Link(asyncio.BufferedProtocol):
             self._past_up += channel.bytes_up
             self._past_down += channel.bytes_down
 
+    def tidy(self, now: float) -> None:
+        """Let it go if it has been unused for longer than this side bears with."""
+        if not self.closed and not self.used and now - self.alive.last >= self.patience:
+            self.rest(self.parting)
+
     # --- from the network
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self.channel.session.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.alive.heard()
-        events = self.channel.session.received(nbytes, self.loop.time())
+        session = self.channel.session
+        before = session.opened_records - session.pings
+        events = session.received(nbytes, self.loop.time())
+        self.alive.heard(matters=session.opened_records - session.pings > before)
         inner = [(channel, channel.session.take_events()) for channel in self._channels[1:]]
-        self.channel.dispatch(events)
-        for channel, told in inner:
+        parting = [pair for pair in inner if Goodbye() in pair[1]]  # before the way there is closed beneath them
+        for channel, told in (*parting, (self.channel, events), *(pair for pair in inner if pair not in parting)):
             channel.dispatch(told)
         self.pump()
 
@@ -244,8 +265,31 @@ class Link(asyncio.BufferedProtocol):
 
     def close(self, reason: str) -> None:
         """End the link and its streams."""
+        self._part(self.parting)
         self._end(reason)
         endings.close(self._transport)
+
+    def rest(self, parting: Sequence[int]) -> None:
+        """Let a link go that nobody uses, in records of these sizes."""
+        self.rested = True
+        self._part(parting)
+        self._end("nobody uses it")
+        endings.close(self._transport)
+
+    def goodbye(self) -> None:
+        """The other side lets the link go; this one ends as its browser does then."""
+        self.rested = True
+        self.close("the other side has no more use for it")
+
+    def _part(self, sizes: Sequence[int]) -> None:
+        """The first record says that it is the last; the others only look like an alert of TLS."""
+        session = self.channel.session
+        if not sizes or self.closed or self._transport.is_closing() or session.next_timer() is not None:
+            return  # in the middle of a script there is no room for it
+        session.goodbye(sizes[0])
+        self.flush()
+        for size in sizes[1:]:
+            self._transport.write(record(os.urandom(size)))
 
     def _end(self, reason: str) -> None:
         if self.closed:

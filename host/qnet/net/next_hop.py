@@ -151,14 +151,16 @@ class NextHop(asyncio.BufferedProtocol):
 
     def _receive_records(self, arrived: memoryview) -> None:
         position = 0
-        while len(arrived) - position >= RECORD_HEADER:
-            after = position + RECORD_HEADER + record_length(arrived, position)
-            if after > len(arrived):
-                break
-            position = after
-        self._carry = bytes(arrived[position:])
-        if position:
-            self._channel.forward(self._circuit, arrived[:position])
+        try:
+            while len(arrived) - position >= RECORD_HEADER:
+                after = position + RECORD_HEADER + record_length(arrived, position)
+                if after > len(arrived):
+                    break
+                position = after
+        finally:  # what precedes something that is no record of a link's may be its last word
+            self._carry = bytes(arrived[position:])
+            if position:
+                self._channel.forward(self._circuit, arrived[:position])
 
     def eof_received(self) -> bool:
         self._give_up(Reset.LINK_LOST)

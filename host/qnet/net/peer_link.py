@@ -12,6 +12,7 @@ from typing import cast
 
 from qnet.net import endings
 from qnet.net.channel import Channel
+from qnet.net.decoy import Parting
 from qnet.net.decoy_writes import DecoyWrites
 from qnet.net.hangup import HangupWatch
 from qnet.net.link import Link, LinkOwner
@@ -29,9 +30,18 @@ class PeerConnection:
     """One client's connection and the decoy's connection behind it."""
 
     def __init__(
-        self, config: PeerConfig, decoy: tuple[str, int], replay: ReplayCache, scratch: Scratch, owner: LinkOwner
+        self,
+        config: PeerConfig,
+        decoy: tuple[str, int],
+        replay: ReplayCache,
+        scratch: Scratch,
+        owner: LinkOwner,
+        parting: Parting | None = None,
     ) -> None:
+        """``parting``: how the decoy ends a connection that nobody uses, and so does this; None: not at all."""
         self._config = config
+        self._parting = parting
+        self._resting: asyncio.TimerHandle | None = None
         self._decoy_address = decoy
         self._replay = replay
         self._scratch = scratch
@@ -127,11 +137,23 @@ class PeerConnection:
         link.on_bad_record = self._back_to_decoy
         self.client.transport.set_protocol(link)
         self.decoy.resume()
+        self._watch_idle()
         link.receive_payload(event.payload)
         if event.trailing and not link.closed:
             link.receive(event.trailing)
         link.flush()
         link.pump()
+
+    def _watch_idle(self) -> None:
+        """Let the link go as soon as nothing has been said on it for as long as the decoy bears with that."""
+        link, parting = self._link, self._parting
+        if link is None or link.closed or parting is None:
+            return
+        due = link.alive.last + parting.seconds
+        if due > self._loop.time() or link.streams or link.channel.session.is_reserved:
+            self._resting = self._loop.call_at(max(due, self._loop.time() + 1.0), self._watch_idle)
+        else:
+            link.rest(parting.sizes)
 
     def _back_to_decoy(self, rest: bytes) -> None:
         """The tunnel is over; the decoy answers what it could not read."""
@@ -152,6 +174,8 @@ class PeerConnection:
     def link_closed(self, link: Link, reason: str) -> None:
         if link.released:
             self.client.transport = None  # somebody else's now
+        if self._resting is not None:
+            self._resting.cancel()
         self._owner.link_closed(link, reason)
         self._loop.call_soon(self._leave_decoy)
 

@@ -201,6 +201,8 @@ class Circuits:
         for link in list(self._links.values()):
             if link not in used and not self._building[link]:
                 link.close("nobody needs it")
+            else:
+                link.tidy(asyncio.get_running_loop().time())
 
     def close(self, route: Route) -> None:
         """Take a circuit down; its link and the others on it stay."""

@@ -1,11 +1,14 @@
 """The peer: the public listener in front of a decoy, and the descriptor that leads to it."""
 
 import asyncio
+import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from typing import Any
 
 from qnet.keys import KeyRing, NodeKeys
 from qnet.net.client_link import Disguise
-from qnet.net.decoy import calibrate
+from qnet.net.decoy import Parting, calibrate, idle_end
 from qnet.net.link import LinkOwner
 from qnet.net.listen import bind, serve
 from qnet.net.peer_link import PeerConnection
@@ -23,6 +26,9 @@ LISTED_SECONDS = 86400
 
 OPERATOR_SECONDS = 90 * 86400
 """How long an operator's does: it stands in network files, which people keep."""
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +86,10 @@ async def serve_peer(
     scratch: Scratch,
     owner: LinkOwner,
     replay: ReplayCache,
-) -> asyncio.Server:
+) -> tuple[asyncio.Server, Callable[[], Coroutine[Any, Any, None]]]:
     """Measure the decoy, then listen; raises ``DecoyError`` or ``ListenError``.
 
+    Also gives what learns, in its own time, how the decoy ends connections that nobody uses: until then none is ended.
     Clients are recognised by the cover keys that ``ring`` has at the moment.
     """
     keys = ring.keys
@@ -99,8 +106,16 @@ async def serve_peer(
         profile=profile,
     )
 
+    parting: Parting | None = None
+
+    async def learn() -> None:
+        nonlocal parting
+        parting = await idle_end(place.decoy_address, place.decoy_name, disguise)
+        _log.info("the decoy ends idle connections %s", f"after {parting.seconds:.0f} s" if parting else "never")
+
     def accept() -> asyncio.BaseProtocol:
         now = replace(config, cover=ring.keys.cover_privates)
-        return PeerConnection(now, place.decoy_address, replay, scratch, owner).client
+        return PeerConnection(now, place.decoy_address, replay, scratch, owner, parting).client
 
-    return await serve(accept, bind(*place.listen, what="the public", option="--listen"))
+    server = await serve(accept, bind(*place.listen, what="the public", option="--listen"))
+    return server, learn

@@ -6,6 +6,8 @@ offline → connecting: a lease is taken, or a program asks for a stream
 connecting → connected: every peer of a route is proven
 connecting → connecting: an attempt failed; ``last_error`` says where and why; the next follows after a back-off
 connected → connecting: the last usual route is lost while somebody needs it
+connected → connected: the peer lets a link go that nobody has used for a while, as its decoy does. The tunnel rests:
+    nothing is sent until somebody asks for a stream, and then a route is built as at first
 any → offline: nobody needs it, or there is no peer to try
 
 Most streams take the usual route: as many hops as the settings say, to anywhere. A rule may ask for another.
@@ -74,6 +76,8 @@ class TunnelView:
     attempts: int
     last_error: ErrorInfo | None
     warning: ErrorInfo | None
+    resting: bool = False
+    """Whether there is no route because none has been used for a while; ``routes`` tells the one that was."""
 
     @property
     def hops(self) -> list[Hop]:
@@ -125,6 +129,8 @@ class Tunnel:
         self._refused: dict[Wish, float] = {}
         self._next: asyncio.Task[Route | None] | None = None
         self._spare_at = 0.0
+        self._rested: Route | None = None
+        """The usual route that was let go unused, as long as nobody has asked for one since."""
         self._routes: WeakKeyDictionary[StreamSocket, Route] = WeakKeyDictionary()
 
     # --- who needs it
@@ -133,6 +139,8 @@ class Tunnel:
         """Keep the tunnel up for ``holder``."""
         self._leases.add(holder)
         self._attempts = 0
+        self._rested = None
+        self._wake.set()
         self._needed.set()
         self._hurry.set()
         if self._state is State.OFFLINE:
@@ -152,11 +160,17 @@ class Tunnel:
                     self._rest()
             self._changed()
 
+    @property
+    def _rests(self) -> bool:
+        """Whether to wait for somebody to ask before the next route is built."""
+        return self._rested is not None and self._outcome is None and not self._builds
+
     def choose(self, hops: int, country: str) -> None:
         """Have usual routes of ``hops`` that end in ``country`` (empty: anywhere) from now on; others end at once."""
         before, self._usual = self._usual, Wish(hops, country)
         if before == self._usual:
             return
+        self._rested = None
         self._attempts = 0
         self._last_error = None
         self._hurry.set()
@@ -242,6 +256,7 @@ class Tunnel:
 
     def _rest(self) -> None:
         self._needed.clear()
+        self._rested = None
         self._enter(State.OFFLINE)
 
     # --- the task
@@ -257,6 +272,7 @@ class Tunnel:
                 await self._needed.wait()
                 if self._leases or self._outcome is not None:
                     self._attempts += 1
+                    self._rested = None
                     self._resolve(await self._attempt(self._usual))
                 await self._keep()
                 if not self._wanted():
@@ -280,9 +296,9 @@ class Tunnel:
         """Look after the circuits until one has to be built: the usual one is lost or full, or nobody uses any."""
         loop = asyncio.get_running_loop()
         had = False
-        while self._circuits.routes or self._builds:
+        while self._circuits.routes or self._builds or (self._rests and self._leases):
             usual = self._circuits.fit(self._usual, loop.time())
-            if usual is None and (had or self._leases or self._outcome is not None):
+            if usual is None and not self._rests and (had or self._leases or self._outcome is not None):
                 break
             had = had or usual is not None
             if usual is not None:
@@ -293,7 +309,9 @@ class Tunnel:
                 async with asyncio.timeout(IDLE_SECONDS / 12):
                     await self._wake.wait()
             self._circuits.tidy(loop.time(), IDLE_SECONDS, self._usual if self._leases else None)
-        if had and self._wanted() and not self._has_usual():
+        if self._rested is not None:
+            self._attempts = 0
+        elif had and self._wanted() and not self._has_usual():
             self._reconnections += 1
             self._enter(State.CONNECTING)
 
@@ -313,6 +331,13 @@ class Tunnel:
 
     def _on_loss(self, route: Route) -> None:
         """A route ended by itself: both ends of the edge at which it broke are tried last for a while."""
+        if route.circuit.rested or route.circuit.link.rested:
+            self._spare_at = asyncio.get_running_loop().time() + SPARE_SECONDS  # the others rest in a moment, too
+            if route.wish == self._usual and not self._has_usual():
+                self._rested = route
+            self._wake.set()
+            self._changed()
+            return
         now = asyncio.get_running_loop().time()
         early = now - route.made_at < STEADY_SECONDS
         if not early:
@@ -369,7 +394,7 @@ class Tunnel:
                 self._circuits.close_unused()
                 return None
             if wish == self._usual:
-                self._last_error = None
+                self._last_error = self._rested = None
             if wish == self._usual or not self._leases:
                 self._enter(State.CONNECTED)
             return route
@@ -445,11 +470,12 @@ class Tunnel:
             peers=self._peer_count,
             streams=circuits.streams,
             leases=len(self._leases),
-            routes=[route.hops() for route in routes],
+            routes=[route.hops() for route in routes or ([self._rested] if self._rested is not None else [])],
             traffic=circuits.traffic,
             attempts=self._reconnections,
             last_error=self._last_error,
             warning=PATH_BIAS if self._guards.biased else None,
+            resting=self._rested is not None,
         )
 
     def _enter(self, state: State) -> None:

@@ -127,6 +127,11 @@ Reservation: TypeAlias = Reserved | Taken | Ready
 
 
 @dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The other side ends the link in order, because nobody uses it. What comes after belongs to the cover."""
+
+
+@dataclass(frozen=True, slots=True)
 class BadRecord:
     """``rest``: all received bytes from the record that did not open. Nothing more is read here."""
 
@@ -156,6 +161,7 @@ Event: TypeAlias = (
     | Reserved
     | Taken
     | Ready
+    | Goodbye
     | BadRecord
     | Broken
 )

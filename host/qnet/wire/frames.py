@@ -17,19 +17,22 @@ Stream frames live between a client and its exit; their body starts with ``strea
 | RESET | code(1): the stream is gone, both ways | both |
 | WINDOW | credit(4): this many more bytes may be sent | both |
 
-Link frames: PING and PONG carry 8 bytes that come back; SETTINGS a CBOR map; REKEY none (this was the last record
+Link frames: PING and PONG carry 8 … 64 bytes that come back; SETTINGS a CBOR map; REKEY none (this was the last record
 under the old key). Circuit frames: EXTEND carries the next peer's signed descriptor, EXTENDED two digests of 32 bytes,
 CREDIT a credit(4): this many more bytes of records may be forwarded; CLOSE a code(1): the circuit is gone. TRUNCATE is
 not understood by this version. RESERVE carries a signed statement, RESERVED code(1) ‖ seconds(4), TAKEN and READY
 nothing: see ``reservation``. PIECE carries a fragment of a row of plaintexts, VISIT the seed(10) of a script: see
 ``shaping``.
+
+GOODBYE is a link's last frame: zeros, as many as give its record the size of what a web server or browser says at the
+end (HTTP/2's GOAWAY).
 """
 
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from qnet.wire.channel import MAX_PLAINTEXT
+from qnet.wire.channel import MAX_PLAINTEXT, TAG
 from qnet.wire.errors import RemoteError
 
 
@@ -59,6 +62,7 @@ class Frame(IntEnum):
     RESET = 20
     WINDOW = 21
     VISIT = 22
+    GOODBYE = 23
 
 
 class Reset(IntEnum):
@@ -91,6 +95,8 @@ _reset = struct.Struct(">IB")
 _reserved = struct.Struct(">BI")
 _resets = {reset.value: reset for reset in Reset}
 
+LEAST_GOODBYE = HEADER.size + TAG
+"""Bytes of the smallest record body that holds a GOODBYE."""
 MAX_DATA = MAX_PLAINTEXT - STREAM_HEADER.size
 STREAM_ID = 4
 MAX_WINDOW = 1 << 24

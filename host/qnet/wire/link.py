@@ -23,6 +23,7 @@ from qnet.wire.events import (
     Event,
     Extend,
     Extended,
+    Goodbye,
     StreamData,
     StreamFin,
     StreamOpen,
@@ -45,7 +46,9 @@ PROTOCOL_VERSION = 1
 SIZES = (64, 256, 1024, 2048, 4096, 8192, 12288)
 """Of the plaintexts of inner sessions, in bytes; the eighth is the largest there is."""
 _MIN_LIMIT = 1024
-_ping = struct.Struct(">Q")
+_ping = struct.Struct(">Q5x")
+"""By itself in a record it has the size of HTTP/2's PING, and its answer, too."""
+_PING_SIZES = range(8, 65)
 
 
 class LinkSession(Reservable):
@@ -72,6 +75,8 @@ class LinkSession(Reservable):
         self._sealed_bytes = 0
         self._keyed_at = now
         self._ping_number = 0
+        self.pings = 0
+        """PING and PONG of the link itself that have come."""
 
     # --- receiving
 
@@ -158,6 +163,8 @@ class LinkSession(Reservable):
                 self._visit_frame(bytes(body), now)
             case Frame.RESERVE | Frame.RESERVED | Frame.TAKEN | Frame.READY:
                 self._reservation_frame(kind, circuit, body)
+            case Frame.GOODBYE:
+                self._events.append(Goodbye())
             case _:
                 raise FrameError(f"frame type {kind}")
 
@@ -215,14 +222,15 @@ class LinkSession(Reservable):
             self.reset(circuit, stream.id, Reset.LIMIT)
 
     def _ping_frame(self, kind: int, circuit: int, body: memoryview, now: float) -> None:
-        if len(body) != _ping.size:
+        if len(body) not in _PING_SIZES:
             raise FrameError("PING size")
+        self.pings += not circuit
         if kind == Frame.PING:
             self._pending += frames.frame(Frame.PONG, circuit, bytes(body))
             return
         streams = self._circuits.get(circuit)
         if streams is not None:
-            streams.answered(_ping.unpack(body)[0], now)
+            streams.answered(int.from_bytes(body[:8], "big"), now)
 
     def _settings(self, body: memoryview) -> None:
         try:
@@ -246,6 +254,10 @@ class LinkSession(Reservable):
     def ping(self) -> None:
         """Have the other side say something."""
         self._pending += self._ping_of(0)
+
+    def goodbye(self, body_size: int) -> None:
+        """End in order, with a record of ``body_size`` bytes if nothing else waits."""
+        self._pending += frames.frame(Frame.GOODBYE, 0, bytes(max(body_size - frames.LEAST_GOODBYE, 0)))
 
     def _ping_of(self, circuit: int) -> bytes:
         self._ping_number += 1

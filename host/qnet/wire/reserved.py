@@ -23,6 +23,11 @@ class Reservable(Shaped):
         self._pending = bytearray()
         self._reserved = self._taken = self._silent = False
 
+    @property
+    def is_reserved(self) -> bool:
+        """Whether a hidden relay waits on it."""
+        return self._reserved
+
     def reserve(self, statement: bytes) -> None:
         """Ask the other side to keep this link for a circuit towards here."""
         self._reserved = True

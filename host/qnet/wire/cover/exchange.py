@@ -42,7 +42,7 @@ class Exchange:
 
     def __init__(self, opened: Opened, trailing: bytes) -> None:
         self._session = opened.session
-        self._size = opened.script.up[0].size if opened.script else opened.look.request_body
+        self._size = opened.script.up[0].size if opened.script else opened.request_body
         self._outgoing, self._incoming = Wrap(opened.keys.wrap_client), Wrap(opened.keys.wrap_server)
         self._buffer = bytearray(trailing)
         self._output = bytearray()

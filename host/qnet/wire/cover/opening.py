@@ -66,13 +66,14 @@ class Guise:
 class Opened:
     """A proven peer. The digests are SHA-256 of C→ and P→ (see ``inner.prologue``).
 
-    ``preface``: what is still to be written, by itself, before anything else. ``script``: what shapes the link.
+    ``request_body``: bytes of the body of the browser's first request's record. ``preface``: what is still to be
+    written, by itself, before anything else. ``script``: what shapes the link.
     """
 
     session: TlsSession
     keys: CoverKeys
     shares: KeyShares
-    look: Appearance
+    request_body: int
     client_digest: bytes
     server_digest: bytes
     preface: bytes
@@ -107,12 +108,22 @@ class CoverOpening(Conversation[Opened]):
             yield Send(preface)
             raise UnprovenPeerError((yield from self._browse(session)))
         digests = digest(bytes(self._sent)), digest(session.server_prefix)
-        return Opened(session, self._keys, self._shares, self._look, *digests, preface, self._script)
+        return Opened(
+            session,
+            self._keys,
+            self._shares,
+            self._look.request_body(self._server_name),
+            *digests,
+            preface,
+            self._script,
+        )
 
     def _browse(self, session: TlsSession) -> Generator[Send | Receive, bytes, float | None]:
         """Ask the decoy for its page and read the answer to its end; gives its date."""
         look = self._look
-        yield Send(session.seal(APPLICATION_DATA, appearance.request(self._server_name), look.request_body))
+        yield Send(
+            session.seal(APPLICATION_DATA, appearance.request(self._server_name), look.request_body(self._server_name))
+        )
         answer, records = Answer(look.table_size), RecordReader()
         records.feed(self.trailing)
         try:

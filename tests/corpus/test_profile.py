@@ -1,0 +1,49 @@
+"""A profile from a recording: what answers what is found from the round trip."""
+
+import json
+from pathlib import Path
+
+import zstandard
+
+from qnet.wire.shaping import Profile
+from tools.corpus.profile import build, rows
+from tools.corpus.sites import site
+
+TRIP = 0.1
+RECORDS = [
+    (0.0, 1900, 22), (0.101, -122, 22), (0.101, -700, 23), (0.102, 53, 23), (0.103, 87, 23), (0.104, 463, 23),
+    (0.202, -266, 23), (0.202, -266, 23), (0.203, -57, 23), (0.203, 26, 23), (0.204, -26, 23),
+    (0.210, -9000, 23), (0.250, 120, 23), (0.2501, 53, 23), (0.260, -4000, 23),
+    (0.351, -800, 23), (0.352, -16401, 23), (0.360, 54, 23), (0.470, -700, 23),
+]  # fmt: skip
+FLOW = {"name": "www.s", "octets": 1, "records": RECORDS}
+
+
+def test_head_and_body_of_a_visit() -> None:
+    found = rows(FLOW)
+    assert found is not None
+    head, (up, down) = found
+    assert head == [463, [9000, 4000], 1, 400]
+    assert up == [[120, 0, 0, 400], [53, 0, 0, 1], [54, 2, 2, 80]]
+    assert down == [[800, 2, 0], [16401, 2, 0], [700, 3, 0]]
+
+
+def test_a_visit_that_cannot_serve_is_left_out() -> None:
+    assert rows(FLOW | {"records": RECORDS[:5]}) is None, "no request"
+    assert rows(FLOW | {"records": RECORDS[:12]}) is None, "one request only"
+    small = [(at, -100 if size in (-9000, -4000) else size, kind) for at, size, kind in RECORDS]
+    assert rows(FLOW | {"records": small}) is None, "N2 has no room"
+
+
+def test_a_recording_becomes_a_profile(tmp_path: Path) -> None:
+    recording = tmp_path / "recording.jsonl"
+    lines = [{"arm": arm, "site": "s", "seconds": 1, "flows": [FLOW]} for arm in ("direct", "shaped", "direct")]
+    recording.write_text("\n".join(json.dumps(line) for line in lines))
+    profile = Profile.parse(zstandard.ZstdDecompressor().decompress(build([recording], 10)))
+    assert len(profile.heads) == len(profile.bodies) == 2
+
+
+def test_sites_are_the_same_for_the_same_seed_and_have_names_of_many_lengths() -> None:
+    assert site(7) == site(7)
+    assert len({len(site(seed).name) for seed in range(40)}) > 6
+    assert min(len(site(seed).resources) for seed in range(40)) >= 4
