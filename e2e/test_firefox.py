@@ -189,6 +189,7 @@ def test_rules_of_every_kind(lab: Lab, extension: Path) -> None:
         assert {host: goes(running, lab, host) for host in GOES} == GOES
 
 
+@pytest.mark.timeout(150)  # five starts of a browser
 def test_a_restart_leaks_nothing_whether_the_helper_runs_or_not(lab: Lab, extension: Path) -> None:
     with browser(lab, extension) as running:
         connect(running)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Playwright
 
 from e2e import hosts
@@ -14,6 +15,7 @@ STRANGE = "[...document.querySelectorAll('main img, script:not([src]), iframe, b
 CLICKS = {"options/options.html#network": "#invite-show"}
 
 
+@pytest.mark.timeout(150)  # nine pages
 def test_the_worst_words_stay_words(playwright: Playwright, tmp_path: Path) -> None:
     extension = build_with_tabs(tmp_path / "extension")
     launcher = hosts.scene(tmp_path / "host", "hostile", hosts.dead_port())

@@ -96,6 +96,7 @@ def refused(browser: Chromium | Firefox, host: str) -> bool:
     return False
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: port 80")
 @pytest.mark.parametrize("name", ["chromium", "firefox"])
 def test_the_sign_in_page_alone_goes_directly(name: str, playwright: Playwright, tmp_path: Path) -> None:

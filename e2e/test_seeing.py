@@ -19,6 +19,7 @@ from qnet.wire.messages import GetRules, Rule
 from tests.support.network import Node, joined_client, network
 from tools.extension import build
 
+pytestmark = pytest.mark.timeout(150)
 BROWSERS = pytest.mark.parametrize("name", ["chromium", "firefox"])
 
 
