@@ -35,7 +35,7 @@ from qnet.wire.tls.verify import Verifier
 from tools.evidence.setting import draft_for, stranger, template
 
 PATIENCE = 1.6
-"""Seconds without anything new after which a probe ends; nginx in front of it gives up after one."""
+"""Seconds without anything new after which a probe ends."""
 LATE_RESET = 0.05
 """Seconds after a FIN in which a reset may follow it."""
 QUIET = 0.15
@@ -128,12 +128,16 @@ class Outcome(NamedTuple):
 
 @dataclass
 class Target:
-    """Where a probe goes. ``known``: the peer's keys; ``is_peer``: or else a decoy, asked directly."""
+    """Where a probe goes. ``known``: the peer's keys; ``is_peer``: or else a decoy, asked directly.
+
+    ``patience``: see ``PATIENCE``; longer for a decoy that ends by itself whatever is silent.
+    """
 
     port: int
     known: PeerKeys
     verifier: Verifier
     is_peer: bool = False
+    patience: float = PATIENCE
 
 
 @dataclass
@@ -159,7 +163,7 @@ class Probe:
                     with suppress(RemoteError):  # the handshake failed: the other side has had its say
                         self._do(step)
             if self.end == "open":
-                self._listen(PATIENCE)
+                self._listen(self.target.patience)
             if self.end == "fin":
                 self._late_reset()
         return Outcome(tuple(summary(bytes(self.down))), self.end, self.accepted)

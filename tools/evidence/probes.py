@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from qnet.wire.tls.verify import ChainVerifier
-from tools.evidence.probe import Outcome, Probe, Script, Target
+from tools.evidence.probe import PATIENCE, Outcome, Probe, Script, Target
 from tools.evidence.row import Row, Say, at_most, count, seen
 from tools.evidence.scripts import table
 from tools.evidence.setting import STACKS, Front, Setting
@@ -21,8 +21,10 @@ from tools.evidence.setting import STACKS, Front, Setting
 REPEATS = 2
 FURTHER = 8
 """Tries of a script in which the first ones differed: under load a reset may overtake what came before it."""
-WORKERS = {"nginx": 4, "s_server": 1, "GnuTLS": 1}
+WORKERS = {"nginx": 2, "s_server": 1, "GnuTLS": 1}
 """Probes of one server at a time; s_server takes one connection after the other."""
+NGINX_PATIENCE = 4.0
+"""Seconds: it gives up after one or two (see ``setting.PATIENCE``), on a busy machine later."""
 SHORT_SCRIPTS = 40
 MOST_LATE = 5.0
 SHORT_SLACK = 8
@@ -93,10 +95,11 @@ def compare(front: Front, place: Setting, scripts: dict[str, Script], say: Say) 
 def _round(front: Front, place: Setting, scripts: dict[str, Script], found: dict[str, Compared], repeats: int) -> None:
     known = front.known
     verifier = ChainVerifier(place.anchors, time.time())
+    patience = NGINX_PATIENCE if front.name == "nginx" else PATIENCE
     targets = {
-        "decoy": Target(front.decoy, known, verifier),
-        "twin": Target(front.twin, known, verifier),
-        "peer": Target(front.public, known, verifier, is_peer=True),
+        "decoy": Target(front.decoy, known, verifier, patience=patience),
+        "twin": Target(front.twin, known, verifier, patience=patience),
+        "peer": Target(front.public, known, verifier, is_peer=True, patience=patience),
     }
     lock = threading.Lock()
 

@@ -21,7 +21,7 @@ from tools.evidence.setting import BROWSERS, Front, Setting, draft_for
 from tools.evidence.talk import EndedError, Talk
 
 Recorded = tuple[HelloDraft, CoverKeys]
-AGED = 119
+AGED = 118
 """Seconds: a hello dated so long ago is accepted once, and is out of the window soon after."""
 AHEAD = 100
 """Seconds ahead: such a hello is in the window before and after a restart that takes less."""

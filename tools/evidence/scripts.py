@@ -281,18 +281,18 @@ def _scripts() -> Iterator[tuple[str, Script]]:
         yield f"silence after the server's flight{with_key}", (Shake(key),)
         yield f"FIN after the server's flight{with_key}", (Shake(key), Fin())
         yield f"FIN after the client's flight{with_key}", (Shake(key), Flight(), Fin())
-        yield f"close_notify{with_key}", (Shake(key), Flight(), Wait(0.1), Sealed(21, b"\1\0"))
-        yield f"close_notify and FIN{with_key}", (Shake(key), Flight(), Wait(0.1), Sealed(21, b"\1\0"), Fin())
-        yield f"a fatal alert inside{with_key}", (Shake(key), Flight(), Wait(0.1), Sealed(21, b"\2\x28"))
+        yield f"close_notify{with_key}", (Shake(key), Flight(), Wait(0.25), Sealed(21, b"\1\0"))
+        yield f"close_notify and FIN{with_key}", (Shake(key), Flight(), Wait(0.25), Sealed(21, b"\1\0"), Fin())
+        yield f"a fatal alert inside{with_key}", (Shake(key), Flight(), Wait(0.25), Sealed(21, b"\2\x28"))
         yield f"HTTP/1.1 where HTTP/2 was agreed{with_key}", (Shake(key), Flight(preface=False), Sealed(23, GET))
-        yield f"a key update{with_key}", (Shake(key), Flight(), Wait(0.1), Sealed(22, b"\x18\0\0\1\1"))
-        yield f"a hello inside{with_key}", (Shake(key), Flight(), Wait(0.1), Sealed(22, b"\1\0\0\0"))
+        yield f"a key update{with_key}", (Shake(key), Flight(), Wait(0.25), Sealed(22, b"\x18\0\0\1\1"))
+        yield f"a hello inside{with_key}", (Shake(key), Flight(), Wait(0.25), Sealed(22, b"\1\0\0\0"))
         yield f"data before Finished{with_key}", (Shake(key), Sealed(23, GET))
-        yield f"a ping of HTTP/2{with_key}", (Shake(key), Flight(), Wait(0.1), Sealed(23, b"\0\0\x08\6" + bytes(13)))
+        yield f"a ping of HTTP/2{with_key}", (Shake(key), Flight(), Wait(0.25), Sealed(23, b"\0\0\x08\6" + bytes(13)))
         for name, change in FLIGHTS.items():
-            yield f"the client's flight {name}{with_key}", (Shake(key), Flight(change), Wait(0.1), Fin())
+            yield f"the client's flight {name}{with_key}", (Shake(key), Flight(change), Wait(0.25), Fin())
         for name, data in RECORDS.items():
-            yield f"a record {name} after the handshake{with_key}", (Shake(key), Flight(), Wait(0.1), Send(data))
+            yield f"a record {name} after the handshake{with_key}", (Shake(key), Flight(), Wait(0.25), Send(data))
     for name, data in RECORDS.items():
         if name not in UNFINISHED:
             yield f"a record {name} in a tunnel", (Tunnel(), Send(data))
@@ -309,8 +309,8 @@ def _hellos() -> Iterator[tuple[str, Script]]:
             yield held + name, (Hello(key), *steps)
         for name, piece, gap in (("byte by byte", 1, 0.002), ("slowly", 200, 0.02), ("in two parts", 1000, 0.1)):
             yield f"{held}, {name}", (Hello(key, piece=piece, gap=gap),)
-        yield f"{held}, then an invalid header", (Hello(key), Wait(0.1), Send(b"\x17\x03\x03\xff\xff"))
-        yield f"{held}, then a bad record", (Hello(key), Wait(0.1), Send(record(noise(60))))
+        yield f"{held}, then an invalid header", (Hello(key), Wait(0.25), Send(b"\x17\x03\x03\xff\xff"))
+        yield f"{held}, then a bad record", (Hello(key), Wait(0.25), Send(record(noise(60))))
         yield f"{held}, then RST", (Hello(key), Reset())
         for length in (1, 3, 5, 6, 9, 43, 76, 500, 1800, -1) if key != "stale" else ():
             yield f"{held} cut at {length}", (Hello(key, change=cut(length)),)
