@@ -165,7 +165,7 @@ def reaches(browser: Chromium, target: Site, path: str) -> bool:
 
 
 def held(browser: Chromium) -> None:
-    """A script of ours is in force: while the helper is tried again, that of its dead port, else the one that throws."""
+    """A script of ours is in force: that of a dead port while the helper is tried again, else the one that throws."""
     setting = browser.worker().evaluate(PROXY)
     assert setting["levelOfControl"] == "controlled_by_this_extension"
     assert setting["value"]["mode"] == "pac_script" and setting["value"]["pacScript"]["mandatory"]
