@@ -238,6 +238,7 @@ export interface Status {
   rules_generation?: number;
   routes?: Hop[][];
   warning?: ErrorInfo | null;
+  resting?: boolean;
 }
 
 /** What the helper can do right now; it never claims more than is true. */

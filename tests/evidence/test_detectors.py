@@ -109,5 +109,15 @@ def test_there_are_enough_scripts_and_ten_hellos() -> None:
 def test_rows_say_what_is_held() -> None:
     rows = [count("a", 0, 5), count("b", 1, 5), at_most("c", [1.0, 9.0, 2.0], 2.0), Row("d", "x", "", 1, None)]
     assert [row.held for row in rows] == [True, False, True, None]
-    text = report.as_markdown(rows, {"nginx": "1.2"}, short=False)
+    text = report.as_section("one", rows, {"nginx": "1.2"}, short=False)
     assert "| b | 1 | 0 | 5 | **no** |" in text and "| d | x | – | 1 | – |" in text and "nginx 1.2" in text
+
+
+def test_a_document_keeps_what_is_not_played_anew() -> None:
+    order = ["one", "two"]
+    made = {name: report.as_section(name, [count(name, 0, 1)], {}, short=False) for name in order}
+    both = report.as_document("", made, order)
+    assert report.as_document(both, {}, order) == both
+    again = report.as_document(both, {"one": report.as_section("one", [count("new", 0, 1)], {}, short=False)}, order)
+    assert "| new |" in again and "| one |" not in again and "| two |" in again
+    assert again.count("## What this does not show") == 1 and again.index("## One") < again.index("## Two")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from qnet.net import peer_link
 from qnet.net.client_link import Disguise, UnreachablePeerError, UnusablePeerError, connect
 from qnet.net.link import Link
-from qnet.net.network import network, router
+from qnet.net.network import router
 from qnet.wire import frames
 from qnet.wire.channel import record
 from qnet.wire.cover.appearance import APPEARANCES
@@ -28,6 +28,7 @@ from qnet.wire.tls import codes
 from qnet.wire.tls.errors import CertificateError
 from qnet.wire.tls.hello import ServerHello
 from qnet.wire.tls.session import SessionTicket
+from qnet.wire.tls.tickets import Network
 from tests.support.cover_pair import NAME, authority, template
 from tests.support.links import CIRCUIT, Owner, Serve, attach, silent_listener, site, until
 from tests.support.peers import QUIET, Peer, disguise, gone, peer
@@ -108,7 +109,7 @@ async def test_a_decoy_that_does_not_know_its_ticket_any_more(decoy: int) -> Non
     async with peer(decoy) as made:
         stale = SessionTicket(300, 0, os.urandom(208), os.urandom(48), 0x1302)
         visited = (made.keys.peer_id, made.keys.server_name)
-        wears.tickets.keep(visited, [stale], network("127.0.0.1", await router()), time.time())
+        wears.tickets.keep(visited, [stale], Network("127.0.0.1", await router()), time.time())
         link = await made.bare(wears)
         assert not link.closed
         assert len(wears.tickets) == 2, "it was used up, and two came anew"

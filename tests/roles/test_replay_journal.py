@@ -146,6 +146,17 @@ def test_what_cannot_be_written_is_not_trusted_later(tmp_path: Path, monkeypatch
     assert refuses(journal(tmp_path, NOW), os.urandom(32), NOW)
 
 
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    before = journal(tmp_path / "data", fresh=True)
+    (tmp_path / "data" / FILE_NAME).unlink()
+    (tmp_path / "data").rmdir()
+    accept(before, NOW + KEEP_SECONDS + 1)
+    (tmp_path / "data").mkdir()
+    accept(before, NOW + 3 * KEEP_SECONDS)
+    assert os.listdir(tmp_path / "data") == [FILE_NAME]
+
+
 def test_after_a_while_it_is_tried_again(tmp_path: Path) -> None:
     before = journal(tmp_path, fresh=True)
     before._give_up()

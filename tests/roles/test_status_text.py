@@ -1,6 +1,7 @@
 """The status in words."""
 
 import pytest
+from msgspec.structs import replace
 
 from qnet.roles.status_text import describe, duration, size
 from qnet.wire.errors import Place
@@ -22,6 +23,8 @@ def test_what_a_client_shows() -> None:
                   "mesh: It broke. Mend it"):  # fmt: skip
         assert words in text
     assert "carried" not in text
+    assert "resting" not in text
+    assert ", resting\n" in describe(replace(status, resting=True), 2000.0)
 
 
 def test_what_an_exit_shows() -> None:

@@ -16,6 +16,7 @@ from qnet.wire.tls import codes
 from qnet.wire.tls.hello import ClientHello
 from qnet.wire.tls.record import plain_record
 from qnet.wire.tls.session import SessionTicket
+from qnet.wire.tls.tickets import Network
 from tests.support.cover_pair import template
 from tests.support.links import until
 from tests.support.peers import disguise
@@ -132,7 +133,7 @@ async def test_a_browser_that_does_not_come_is_asked_again(wardrobe: Wardrobe, m
 
 async def test_another_look_forgets_the_tickets(wardrobe: Wardrobe, wears: Disguise) -> None:
     ticket = SessionTicket(300, 0, b"t", bytes(48), 0x1302)
-    wears.tickets.keep("a", [ticket], "net", 0.0)
+    wears.tickets.keep("a", [ticket], Network("192.0.2.7", ""), 0.0)
     wardrobe.wear(Session(), "chromium")
     assert len(wears.tickets) == 1, "the same look"
     wardrobe.wear(Session(), "firefox")

@@ -6,6 +6,7 @@ say (tickets, SETTINGS and its ACK) is left out: those the real decoy says on ev
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ VERSION = 1
 PREFACE, ACK, TICKETS = 87, 26, 2
 CONTROL = 90
 """Body of the largest record with nothing but SETTINGS and WINDOW_UPDATE."""
+
+PART = 1000
+"""Body of the smallest record that brings part of a page."""
+SOON = 0.002
+"""Seconds between two requests of one burst."""
 
 KEPT = 72
 """Records of a visit, from its request on."""
@@ -46,9 +52,10 @@ def visit(flow: dict[str, Any]) -> tuple[list[Row], list[Row], float] | None:
     acknowledged = next((number for number, (_, size) in enumerate(ups) if size == ACK), None)
     if not ups or acknowledged is None:
         return None
-    del ups[acknowledged]
+    settled, _ = ups.pop(acknowledged)
     downs = [(at, -size) for at, size in records if size < 0 and at > records[start][0]][TICKETS:]
-    while downs and downs[0][1] <= CONTROL:
+    # What is small and comes before the ACK is SETTINGS, or headers along with them: there a tunnel has the decoy's.
+    while downs and (downs[0][1] <= CONTROL or (downs[0][0] <= settled and downs[0][1] < PART)):
         downs.pop(0)
     return (ups, downs, max(first - SERVER_SECONDS, 0.0)) if downs else None
 
@@ -69,16 +76,21 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
     page = [size for at, size in downs if at < ups[1][0] + trip]
     if sum(page) - 18 * len(page) < SECOND or len(page) == len(downs):
         return None
-    heard = [at for at, _ in downs if at <= ups[1][0]]
-    if not heard:
+    first = next((number for number, size in enumerate(page) if size >= PART), len(page))
+    if first == len(page) or downs[first][0] > ups[1][0]:
         return None
-    head = [ups[0][1], page, min(len(heard), len(page)), _tenths(ups[1][0] - heard[-1])]
-    body_up, body_down = [], []
-    for number, (at, size) in enumerate(ups[1:], 1):
+    # A browser asks for more as soon as it has seen a part of the page, however long the rest takes.
+    head = [ups[0][1], page, first + 1, _tenths(ups[1][0] - downs[first][0])]
+    body_up, body_down = [[ups[1][1], 0, 0, head[3]]], []
+    within = 0
+    for (before, _), (at, size) in pairwise(ups[1:]):
         heard = [when for when, _ in downs if when <= at]
-        since = max(ups[number - 1][0], heard[-1] if heard else 0.0)
-        within = min(max(len(heard) - head[2], 0), len(page))
-        body_up.append([size, within, max(len(heard) - len(page), 0), _tenths(at - since)])
+        new = sum(when > before for when in heard)
+        beyond = max(len(heard) - len(page), 0)
+        if new and at - before > SOON:
+            within += new
+        since = heard[-1] if new and (beyond or at - before > SOON) else before
+        body_up.append([size, min(within, len(page)), beyond, _tenths(at - since)])
     for at, size in downs[len(page) :]:
         asked = sum(when + trip <= at for when, _ in ups)
         body_down.append([size, max(asked - 1, 1), 0])

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if not names:
         print(f"no detector is called so; there are: {', '.join(DETECTORS)}", file=sys.stderr)
         return 2
-    rows: list[Row] = []
+    found: dict[str, list[Row]] = {name: [] for name in names}
 
     def say(text: str) -> None:
         print(f"… {text}", file=sys.stderr, flush=True)
@@ -41,17 +41,24 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder, setting(Path(folder)) as place:
         for name in names:
             for row in DETECTORS[name](place, say, short=options.short):
-                rows.append(row)
+                found[name].append(row)
                 if not options.json:
                     print(report.as_text(row), flush=True)
+            if options.write:
+                _write({name: report.as_section(name, found[name], versions(), short=options.short)})
+    rows = [row for each in found.values() for row in each]
     if options.json:
         print(report.as_json(rows, versions(), short=options.short), end="")
-    if options.write:
-        DOCUMENT.write_text(report.as_markdown(rows, versions(), short=options.short))
     missed = [row for row in rows if row.held is False]
     bounded = sum(row.held is not None for row in rows)
     print(f"{bounded - len(missed)} of {bounded} bounds hold.", file=sys.stderr)
     return 1 if missed else 0
+
+
+def _write(sections: dict[str, str]) -> None:
+    """At once, so that a long run that is broken off leaves what it has found."""
+    before = DOCUMENT.read_text() if DOCUMENT.exists() else ""
+    DOCUMENT.write_text(report.as_document(before, sections, list(DETECTORS)))
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -59,7 +66,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="few tries and wide bounds, under a minute, for CI")
     parser.add_argument("--json", action="store_true", help="the rows as JSON on standard output")
     parser.add_argument("--only", default="", metavar="TEXT", help="only detectors with TEXT in their name")
-    parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT}")
+    parser.add_argument("--write", action="store_true", help=f"write what was played into {DOCUMENT}")
     return parser.parse_args(arguments)
 
 

@@ -27,7 +27,8 @@ const left = [...Array(%d).keys()];
 async function work() {
   while (left.length) {
     const name = "n" + String(left.shift()).padStart(5, "0");
-    try { await fetch(`https://${name}.%s:%d/`, { mode: "no-cors" }); } catch { continue; }
+    const url = ["https:", "", name + ".%s:%d", ""].join("/");
+    try { await fetch(url, { mode: "no-cors" }); } catch { continue; }
   }
 }
 for (let at = 0; at < %d; at += 1) work();

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from tools.corpus.score import by_arm, read, score
+from scipy.stats import fisher_exact
+
+from tools.corpus.score import by_arm, flagged, read, score
 from tools.evidence.row import Row, Say, seen
 from tools.evidence.setting import Setting
 
@@ -30,6 +32,15 @@ def rows(place: Setting, say: Say, *, short: bool) -> Iterator[Row]:
         for arm, name in CONTROLS.items():
             found = score(direct, arms[arm], task)
             yield seen(f"the same, {name}", f"{found.auc:.2f}", found.direct + found.tunnel, found.auc >= VISIBLE)
+    say("a rule")
+    hits = {name: sum(map(flagged, samples)) for name, samples in arms.items()}
+    text = f"{hits['shaped']}, of {len(direct)} direct loads {hits['direct']}"
+    table = [[hits[name], len(arms[name]) - hits[name]] for name in ("shaped", "direct")]
+    more = float(fisher_exact(table, alternative="greater").pvalue)
+    rule = "a rule for three bursts of a handshake inside: flagged"
+    yield Row(rule, text, "no more than direct (Fisher, p > 0.01)", len(shaped), more > 0.01)
+    share = hits["unshaped"] / len(arms["unshaped"])
+    yield seen("the same, shaping off", f"{share:.0%}", len(arms["unshaped"]), share > 0.5)
     found = score(arms["decoy"], shaped, "whole flow")
     yield Row("browsing the decoy itself beside a tunnel, whole flow: AUC", f"{found.auc:.2f}", "", found.tunnel, None)
     for arm, name in (("direct", "direct"), ("unshaped", "tunnel, shaping off"), ("shaped", "tunnel, shaped")):

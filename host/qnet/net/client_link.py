@@ -11,7 +11,7 @@ from qnet.net import endings
 from qnet.net.clock import LEAST, MOST, Clock
 from qnet.net.handshake import ConnectionEndedError, dialled
 from qnet.net.link import Link, LinkOwner
-from qnet.net.network import network, router
+from qnet.net.network import router
 from qnet.wire.cover.appearance import Appearance
 from qnet.wire.cover.client import CoverClient, CoverResult
 from qnet.wire.cover.inner import PeerKeys
@@ -24,7 +24,7 @@ from qnet.wire.shaping import Profile
 from qnet.wire.steps import Done
 from qnet.wire.tls.session import SessionTicket
 from qnet.wire.tls.template import Template
-from qnet.wire.tls.tickets import TicketJar
+from qnet.wire.tls.tickets import Network, TicketJar
 from qnet.wire.tls.verify import ChainVerifier
 
 HANDSHAKE_SECONDS = 15.0
@@ -53,13 +53,13 @@ class Disguise:
             self.template, self.look = template, look
             self.tickets.clear()
 
-    def guise(self, now: float, peer: PeerKeys, network: str) -> Guise:
+    def guise(self, now: float, peer: PeerKeys, network: Network) -> Guise:
         """The same for one handshake with ``peer`` over ``network``, at ``now`` (unix seconds)."""
         offer = self.tickets.take(_visited(peer), network, self.clock.system())
         profile = self.profile() if self.profile else None
         return Guise(self.template, self.look, ChainVerifier(self.roots, now), offer, profile)
 
-    def keep(self, tickets: Sequence[SessionTicket], peer: PeerKeys, network: str) -> None:
+    def keep(self, tickets: Sequence[SessionTicket], peer: PeerKeys, network: Network) -> None:
         """Remember what the decoy of ``peer`` gave for the next visit over ``network``."""
         self.tickets.keep(_visited(peer), tickets, network, self.clock.system())
 
@@ -68,10 +68,10 @@ def _visited(peer: PeerKeys) -> tuple[bytes, str]:
     return peer.peer_id, peer.server_name
 
 
-def network_of(transport: asyncio.Transport, router: str) -> str:
-    """The network of a connection, see ``network``."""
+def network_of(transport: asyncio.Transport, router: str) -> Network:
+    """The network of a connection."""
     local = transport.get_extra_info("sockname")
-    return network(str(local[0]) if local else "", router)
+    return Network(str(local[0]) if local else "", router)
 
 
 def peer_keys(peer: Descriptor) -> PeerKeys:

@@ -1,18 +1,13 @@
-"""Which network this machine is on: enough to tell one from another, and nothing that leaves the process."""
+"""Which network this machine is on: enough to tell one from another, and nothing that leaves the process.
+
+Private addresses are the same in many homes; the default router's hardware address is not.
+"""
 
 import asyncio
 from pathlib import Path
 
 _PROC = Path("/proc/net")
 _DEFAULT, _GATEWAY = "00000000", 0x2
-
-
-def network(local: str, router: str) -> str:
-    """A name for the network that a connection from the address ``local`` goes out through.
-
-    Private addresses are the same in many homes, so the default ``router`` is part of it.
-    """
-    return f"{local} {router}"
 
 
 async def router() -> str:

@@ -15,13 +15,14 @@ neighbour, the cover key, is not: it serves for minutes, and then is gone.
 """
 
 import asyncio
+import errno
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from qnet.settings import replace_file
 from qnet.wire.cover.auth import SKEW, NotAuthenticError
 from qnet.wire.cover.replay import CAPACITY, KEEP_SECONDS, ReplayCache
 
@@ -94,15 +95,18 @@ class ReplayJournal:
         kept = b"".join(_entry(random, seen) for random, seen in self.cache.entries())
         boot = self._boot if self._complete else b""
         content = _MAGIC + boot.ljust(16, b"\0") + b"\0" + kept
+        self._drop()
         try:
-            replace_file(self._path, content)
-            handle = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            os.lseek(handle, 0, os.SEEK_END)
+            # Not synced: who finds it torn after the machine went down does not trust it.
+            self._handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=FILE_NAME + ".")
+            try:
+                self._append(content)
+                Path(name).replace(self._path)
+            except OSError:
+                Path(name).unlink()
+                raise
         except OSError:
             self._give_up()
-            return
-        self._drop()
-        self._handle = handle
 
     def _write(self, random: bytes, now: float) -> None:
         if self._closed:
@@ -112,11 +116,14 @@ class ReplayJournal:
         if self._handle is None:
             return
         try:
-            whole = os.write(self._handle, _entry(random, now)) == _ENTRY
+            self._append(_entry(random, now))
         except OSError:
-            whole = False
-        if not whole:
             self._give_up()
+
+    def _append(self, content: bytes) -> None:
+        assert self._handle is not None  # noqa: S101 - both callers have seen to it
+        if os.write(self._handle, content) != len(content):
+            raise OSError(errno.ENOSPC, "a part was written")
 
     def _give_up(self) -> None:
         _log.warning("what must not be replayed cannot be written down; after a restart this node waits")

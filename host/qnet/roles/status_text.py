@@ -12,7 +12,7 @@ def describe(status: Status, now: float) -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.since))
     rates, traffic = status.rates, status.traffic
     lines = [
-        ("state", f"{status.state} since {since}"),
+        ("state", f"{status.state} since {since}{', resting' if status.resting else ''}"),
         ("mode", f"{status.mode} (version {status.version}), up {duration(now - status.started)}"),
         ("way", " → ".join(map(_hop, status.hops)) or "none"),
         ("peers", f"{status.peers} known, {status.circuits} circuits, {status.streams} streams"),

@@ -72,7 +72,8 @@ class Status(msgspec.Struct, kw_only=True, frozen=True):
     ``online``: peers that the present route goes through, all of them proven. ``rates`` are of all content that passes
     here, an exit's for others included. ``pac_hash`` and ``rules_generation`` name what is in force now. ``routes``:
     every circuit's hops, of which ``hops`` is the first: that of new streams. ``warning``: what works, but not as it
-    should.
+    should. ``resting``: connected, but nobody has used the tunnel for a while, so there is no connection: the next
+    stream makes one; ``routes`` and ``hops`` tell of the last.
     """
 
     state: State
@@ -95,3 +96,4 @@ class Status(msgspec.Struct, kw_only=True, frozen=True):
     rules_generation: int = 0
     routes: list[list[Hop]] = []
     warning: ErrorInfo | None = None
+    resting: bool = False

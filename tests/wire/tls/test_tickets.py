@@ -7,11 +7,11 @@ import pytest
 from qnet.wire.tls import codes
 from qnet.wire.tls.hello import ClientHello, truncated_before_binders
 from qnet.wire.tls.session import SessionTicket
-from qnet.wire.tls.tickets import MAX_AGE, MAX_IDENTITY, PER_SERVER, SERVERS, Offer, TicketJar
+from qnet.wire.tls.tickets import MAX_AGE, MAX_IDENTITY, PER_SERVER, SERVERS, Network, Offer, TicketJar
 from tests.wire.tls.peers import BROWSERS, template
 
 NOW = 1_800_000_000.0
-HOME, CAFE = "192.0.2.7 aa", "192.0.2.7 bb"
+HOME, CAFE = Network("192.0.2.7", "aa"), Network("192.0.2.7", "bb")
 
 
 def ticket(identity: bytes = b"t" * 208, suite: int = 0x1302, **changes: object) -> SessionTicket:
@@ -33,6 +33,21 @@ def test_no_server_sees_anothers() -> None:
     jar.keep(("peer", "decoy"), [ticket()], HOME, NOW)
     assert jar.take(("other", "decoy"), HOME, NOW) is None
     assert jar.take(("peer", "decoy"), HOME, NOW) is not None
+
+
+def test_only_from_the_address_at_which_it_came() -> None:
+    """A machine has several, of IPv4 and IPv6: going from one to the other forgets nothing."""
+    jar, other = TicketJar(), Network("2001:db8::7", "aa")
+    jar.keep("a", [ticket()], HOME, NOW)
+    assert jar.take("a", other, NOW) is None
+    assert jar.take("a", HOME, NOW) is not None
+
+
+def test_where_no_router_is_known_another_address_is_another_network() -> None:
+    jar = TicketJar()
+    jar.keep("a", [ticket()], Network("192.0.2.7", ""), NOW)
+    assert jar.take("a", Network("192.0.2.8", ""), NOW) is None
+    assert len(jar) == 0
 
 
 def test_another_network_forgets_them_for_good() -> None:

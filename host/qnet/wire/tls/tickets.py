@@ -12,6 +12,7 @@ before it. A ticket that permits early data is not kept: a browser would send so
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from qnet.wire.tls import codes
 from qnet.wire.tls.codec import vector
@@ -58,15 +59,22 @@ class Offer:
         return replace(hello, extensions=[*extensions, self.extension(binder)])
 
 
+class Network(NamedTuple):
+    """Where a connection leaves from: this machine's address, and what tells the router, if that is known."""
+
+    local: str
+    router: str
+
+
 class TicketJar:
     """Tickets in memory, of at most 64 servers. ``now``: unix seconds.
 
-    ``network``: whatever tells this machine's networks apart. A ticket shown in another one would tell both that the
-    same person came; so on a change everything is thrown away, as browsers do.
+    A ticket shown in another network would tell both that the same person came: so it is offered from the address at
+    which it came only, and everything is thrown away behind another router, as browsers do when their network changes.
     """
 
     def __init__(self) -> None:
-        self._network = ""
+        self._place = ""
         self._kept: OrderedDict[Hashable, list[tuple[float, SessionTicket]]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -76,29 +84,32 @@ class TicketJar:
         """Forget everything."""
         self._kept.clear()
 
-    def keep(self, server: Hashable, tickets: Iterable[SessionTicket], network: str, now: float) -> None:
+    def keep(self, server: Hashable, tickets: Iterable[SessionTicket], network: Network, now: float) -> None:
         """Remember the tickets that ``server`` gave on ``network``."""
         fresh = [(now, each) for each in tickets if not each.early_data and len(each.identity) <= MAX_IDENTITY]
         if not fresh:
             return
         self._enter(network)
-        self._kept[server] = (self._kept.pop(server, []) + fresh)[-PER_SERVER:]
+        place = server, network.local
+        self._kept[place] = (self._kept.pop(place, []) + fresh)[-PER_SERVER:]
         if len(self._kept) > SERVERS:
             self._kept.popitem(last=False)
 
-    def take(self, server: Hashable, network: str, now: float) -> Offer | None:
+    def take(self, server: Hashable, network: Network, now: float) -> Offer | None:
         """The newest good ticket of ``server``, which is then used up; None if there is none."""
         self._enter(network)
-        kept = self._kept.pop(server, [])
+        place = server, network.local
+        kept = self._kept.pop(place, [])
         while kept:
             came, ticket = kept.pop()
             if 0 <= now - came < min(ticket.lifetime, MAX_AGE):
                 if kept:
-                    self._kept[server] = kept
+                    self._kept[place] = kept
                 return Offer(ticket, int((now - came) * 1000))
         return None
 
-    def _enter(self, network: str) -> None:
-        if network != self._network:
-            self._network = network
+    def _enter(self, network: Network) -> None:
+        place = network.router or network.local
+        if place != self._place:
+            self._place = place
             self._kept.clear()
