@@ -23,7 +23,7 @@ def test_head_and_body_of_a_visit() -> None:
     found = rows(FLOW)
     assert found is not None
     head, (up, down) = found
-    assert head == [463, [9000, 4000], 1, 400]
+    assert head == [463, [9000, 4000], 1, 400, 0]
     assert up == [[120, 0, 0, 400], [53, 0, 0, 1], [54, 2, 2, 80]]
     assert down == [[800, 2, 0], [16401, 2, 0], [700, 3, 0]]
 
@@ -39,7 +39,7 @@ def test_a_recording_becomes_a_profile(tmp_path: Path) -> None:
     recording = tmp_path / "recording.jsonl"
     lines = [{"arm": arm, "site": "s", "seconds": 1, "flows": [FLOW]} for arm in ("direct", "shaped", "direct")]
     recording.write_text("\n".join(json.dumps(line) for line in lines))
-    profile = Profile.parse(zstandard.ZstdDecompressor().decompress(build([recording], 10)))
+    profile = Profile.parse(zstandard.ZstdDecompressor().decompress(build([recording], 10, least=5)))
     assert len(profile.heads) == len(profile.bodies) == 2
 
 

@@ -15,7 +15,7 @@ import zstandard
 from qnet.wire.cbor import encode
 from qnet.wire.channel import MIN_BODY
 from qnet.wire.cover.exchange import SECOND
-from qnet.wire.shaping import Profile
+from qnet.wire.shaping import LEAST, Profile
 
 VERSION = 1
 PREFACE, ACK, TICKETS = 87, 26, 2
@@ -24,6 +24,8 @@ CONTROL = 90
 
 PART = 1000
 """Body of the smallest record that brings part of a page."""
+SETTLED = 100
+"""Tenths of a millisecond after which SETTINGS are acknowledged at the latest."""
 SOON = 0.002
 """Seconds between two requests of one burst."""
 
@@ -41,8 +43,8 @@ def main_flow(row: dict[str, Any]) -> dict[str, Any] | None:
     return max(flows, key=lambda flow: flow["octets"], default=None)
 
 
-def visit(flow: dict[str, Any]) -> tuple[list[Row], list[Row], float] | None:
-    """Records up and down from the request on, as (seconds, body bytes), and the round trip in seconds."""
+def visit(flow: dict[str, Any]) -> tuple[list[Row], list[Row], float, float] | None:
+    """Records up and down from the request on, as (seconds, body bytes); the round trip, and until SETTINGS' ACK."""
     records = [(at, size) for at, size, kind in flow["records"] if kind == 23]
     first = next((at for at, size, _ in flow["records"] if size < 0), None)
     start = next((number for number, (_, size) in enumerate(records) if size == PREFACE), None)
@@ -54,10 +56,13 @@ def visit(flow: dict[str, Any]) -> tuple[list[Row], list[Row], float] | None:
         return None
     settled, _ = ups.pop(acknowledged)
     downs = [(at, -size) for at, size in records if size < 0 and at > records[start][0]][TICKETS:]
+    if not downs:
+        return None
+    told = min(downs[0][0], settled)
     # What is small and comes before the ACK is SETTINGS, or headers along with them: there a tunnel has the decoy's.
     while downs and (downs[0][1] <= CONTROL or (downs[0][0] <= settled and downs[0][1] < PART)):
         downs.pop(0)
-    return (ups, downs, max(first - SERVER_SECONDS, 0.0)) if downs else None
+    return (ups, downs, max(first - SERVER_SECONDS, 0.0), settled - told) if downs else None
 
 
 def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
@@ -65,7 +70,7 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
     found = visit(flow)
     if found is None:
         return None
-    ups, downs, trip = found
+    ups, downs, trip, settle = found
     ends = sorted(at for at, _ in (*ups, *downs))
     ends_at = ends[min(len(ends), KEPT) - 1]
     ups = [row for row in ups if row[0] <= ends_at]
@@ -80,7 +85,7 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
     if first == len(page) or downs[first][0] > ups[1][0]:
         return None
     # A browser asks for more as soon as it has seen a part of the page, however long the rest takes.
-    head = [ups[0][1], page, first + 1, _tenths(ups[1][0] - downs[first][0])]
+    head = [ups[0][1], page, first + 1, _tenths(ups[1][0] - downs[first][0]), min(_tenths(settle), SETTLED)]
     body_up, body_down = [[ups[1][1], 0, 0, head[3]]], []
     within = 0
     for (before, _), (at, size) in pairwise(ups[1:]):
@@ -101,10 +106,17 @@ def _tenths(seconds: float) -> int:
     return min(max(round(seconds * 1e4), 0), 20_000)
 
 
-def build(recordings: Sequence[Path], most: int) -> bytes:
+def _length(body: list[Any]) -> int:
+    up, down = body
+    return len(up) + len(down)
+
+
+def build(recordings: Sequence[Path], most: int, least: int = LEAST) -> bytes:
     """The packed profile of the direct loads in ``recordings``."""
     made = [each for path in recordings for each in _read(path)][:most]
-    content = encode({0: VERSION, 1: [head for head, _ in made], 2: [body for _, body in made]})
+    # A short visit's end would stand in the middle of a script, where no visit has one.
+    bodies = [body for head, body in made if 1 + len(head[1]) + _length(body) >= least]
+    content = encode({0: VERSION, 1: [head for head, _ in made], 2: bodies})
     Profile.parse(content)
     return zstandard.ZstdCompressor(level=19).compress(content)
 

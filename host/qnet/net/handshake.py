@@ -26,6 +26,8 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
     def __init__(self, begin: Callable[[asyncio.Transport], Handshake[T]]) -> None:
         self._begin = begin
         self._core: Handshake[T]
+        self._late = b""
+        self._timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
         self.received = 0
         self.result: asyncio.Future[Done[T]] = asyncio.get_running_loop().create_future()
@@ -56,11 +58,17 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
         try:
             while True:
                 match self._core.step(data):
-                    case Send(out):
-                        self.transport.write(out)
+                    case Send(out, pause):
+                        self._hurry()
+                        if pause:
+                            self._late = out
+                            self._timer = asyncio.get_running_loop().call_later(pause, self._hurry)
+                        else:
+                            self.transport.write(out)
                     case Receive():
                         return
                     case Done() as done:
+                        self._hurry()
                         self.transport.pause_reading()
                         self.result.set_result(done)
                         return
@@ -68,7 +76,18 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
         except RemoteError as error:
             self._fail(error)
 
+    def _hurry(self) -> None:
+        """Write what was to be written later."""
+        assert self.transport is not None  # noqa: S101
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self.transport.write(self._late)
+
     def _fail(self, error: RemoteError | ValueError) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self.result.done():
             self.result.set_exception(error)
 

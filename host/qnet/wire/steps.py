@@ -3,7 +3,8 @@
 Conversation with a driver:
 
 1. the driver calls ``step(b"")``;
-2. ``Send(data)``: write ``data`` at once, in one write, then call ``step(b"")`` again;
+2. ``Send(data, pause)``: write ``data`` in one write, ``pause`` seconds from now or before whatever is written next,
+   and call ``step(b"")`` again at once;
 3. ``Receive()``: wait for bytes (any number), then call ``step(bytes)``;
 4. ``Done(result, trailing)``: the handshake is over; ``trailing`` are received bytes that belong to whoever
    speaks next. They are never dropped.
@@ -24,9 +25,10 @@ Entropy: TypeAlias = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Write ``data`` in one write, then step again with nothing."""
+    """Write ``data`` in one write, after ``pause`` seconds at most, and step again with nothing at once."""
 
     data: bytes
+    pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

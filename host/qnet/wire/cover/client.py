@@ -69,7 +69,7 @@ class CoverClient(Conversation[CoverResult]):
         yield Send(exchange.take_output())
         second, received = None, b""
         while second is None:
-            second = yield from self._hear(exchange, received)
+            second = yield from self._hear(exchange, received, opened.script.settle if opened.script else 0.0)
             received = b"" if second is not None else (yield Receive())
         ciphertext = noise.read(second)
         noise.use_psk(opened.shares.mlkem_decapsulate(ciphertext))
@@ -84,8 +84,10 @@ class CoverClient(Conversation[CoverResult]):
             noise.keys(), exchange.alert(), exchange.tickets, script, third, len(exchange.page), exchange.padding
         )
 
-    def _hear(self, exchange: Exchange, received: bytes) -> Generator[Send | Receive, bytes, bytes | None]:
-        """Take what arrived and send what answers it; gives N2 if it is there."""
+    def _hear(
+        self, exchange: Exchange, received: bytes, settle: float
+    ) -> Generator[Send | Receive, bytes, bytes | None]:
+        """Take what arrived and send what answers it, after ``settle`` seconds; gives N2 if it is there."""
         try:
             second = exchange.receive(received)
         except TlsError:
@@ -93,5 +95,5 @@ class CoverClient(Conversation[CoverResult]):
             raise
         output = exchange.take_output()
         if output:
-            yield Send(output)
+            yield Send(output, settle)
         return second
