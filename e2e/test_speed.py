@@ -19,7 +19,7 @@ from qnet.browser.launcher import write_launcher
 from tests.support.network import Node, joined_client, network
 from tools.extension import build
 
-ROUNDS = 5
+ROUNDS, PAINTS = 5, 15
 WARM, COLD, PAINT = 1000.0, 3000.0, 100.0
 """Milliseconds."""
 TIMED_PRESS = """new Promise((resolve) => {
@@ -89,8 +89,9 @@ def test_the_popups_first_paint(
 ) -> None:
     with person(name, playwright, tmp_path) as (browser, _):
         times = []
-        for _ in range(ROUNDS):
+        for _ in range(PAINTS):
             popup = browser.open_surface("popup/popup.html")
+            popup.size(360, 600)
             times.append(popup.evaluate(PAINTED))
             popup.close()
         told(f"{name}, the popup's first paint", times, record_property)
