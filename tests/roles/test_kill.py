@@ -196,8 +196,12 @@ async def test_a_relay_that_goes_silent_is_found_out_and_replaced(decoy: int, mo
         await works(await made.open())
         route = made.tunnel._circuits.routes[0]
         silent = hop(made, route, 1)
+        held = await made.open()  # a way that nobody uses is not asked
+        assert await held.opened is None
+        _, writer = await attach(held)
         monkeypatch.setattr(NextHop, "forwarded", lambda self, records: None)
         await until(lambda: route.circuit.closed)
         monkeypatch.undo()
         assert silent.made
+        writer.close()
         await works(await made.open())
