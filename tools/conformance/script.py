@@ -6,7 +6,7 @@ from typing import Any
 import cbor2
 
 Row = tuple[int, int, float]
-LEAST = 60
+LEAST = 52
 
 
 class Draw:

@@ -21,7 +21,6 @@ from qnet.wire.channel import record
 from qnet.wire.events import Extend, Goodbye, Reservation, Reserve, StreamOpen
 from qnet.wire.link import LinkSession
 from qnet.wire.scratch import BULK, Scratch
-from qnet.wire.shaping import AT_ONCE
 
 LINK_WRITE_HIGH = 512 * 1024
 LINK_WRITE_LEAST = 32 * 1024
@@ -31,6 +30,7 @@ QUEUE_SECONDS = 0.004
 Whatever waits here waits in front of everything that comes later: a page's few bytes behind a download's many.
 """
 
+NEAR_SECONDS = 0.0015
 CONTROL_LIMIT = 4 * 1024 * 1024
 """Bytes waiting beyond which the link is given up: its other side does not read, and only control frames still go."""
 
@@ -60,7 +60,7 @@ class Link(asyncio.BufferedProtocol):
         self.owner = owner
         self.closed = False
         self._full = self._held_back = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self.released = False
         self.on_bad_record: Callable[[bytes], None] | None = None
         self.on_reservation: Callable[[Reservation], None] | None = None
@@ -233,7 +233,9 @@ class Link(asyncio.BufferedProtocol):
             self._transport.write(each)
         due = session.next_timer()
         if due is not None:
-            self._timer = self.loop.call_at(max(due - AT_ONCE, now), self.pump)
+            # Timers are up to a millisecond late: what is so near is waited for turn by turn. It is soon over.
+            near = due - now <= NEAR_SECONDS
+            self._timer = self.loop.call_soon(self.pump) if near else self.loop.call_at(due - NEAR_SECONDS, self.pump)
         if session.held_back != self._held_back:
             self._held_back = session.held_back
             if self._held_back:

@@ -43,8 +43,8 @@ PROFILE_LIMIT = 1 << 20
 SEED = 10
 """Bytes from which both ends make a script."""
 
-AT_ONCE = 0.0005
-"""Seconds by which a step may be early: an event loop's timers are late by up to a millisecond."""
+AT_ONCE = 0.00002
+"""Seconds by which a step may be early: less than an event loop needs for a turn."""
 
 LATE = 0.05
 """Seconds by which steps catch up."""
@@ -52,7 +52,7 @@ LATE = 0.05
 PATIENCE = 3.0
 """Seconds for which a step waits for the other side; then the script is over: nobody plays the other part."""
 
-LEAST = 60
+LEAST = 52
 """Records of a script, both ways."""
 MOST = 4096
 
