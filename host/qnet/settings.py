@@ -121,7 +121,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     window_budget: Annotated[int, msgspec.Meta(ge=16, le=1 << 16)] = 256
     """MiB that this process may hold for streams and circuits together while their receivers are slow."""
     shaping: bool = True
-    """Whether a client's links begin like a browser's visit to a site (``wire.shaping``); costs some 200 KB each."""
+    """Whether a client's links begin like a browser's visit to a site (``wire.shaping``); costs some 0.4 MB each."""
     cover_traffic: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
     """Megabytes an hour that a client's idle link may spend on looking like a person who goes on browsing."""
     browser_template: Literal["chromium", "firefox"] = "chromium"

@@ -9,7 +9,8 @@ import pytest
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "part", ["first hellos", "resumed hellos", "server side", "probes", "replay", "first flight", "latency"]
+    "part",
+    ["first hellos", "resumed hellos", "server side", "probes", "replay", "first flight", "latency", "classifier"],
 )
 def test_every_bound_holds(part: str) -> None:
     command = [sys.executable, "-m", "tools.evidence", "--short", "--json", "--only", part]

@@ -29,6 +29,9 @@ def rows(place: Setting, say: Say, *, short: bool) -> Iterator[Row]:
         text = f"{found.auc:.2f} [{found.low:.2f}–{found.high:.2f}]"
         bound = None if short else found.auc <= MOST  # few loads say little
         yield Row(f"TLS in TLS, {task}: AUC", text, f"≤ {MOST}", found.direct + found.tunnel, bound)
+        others = score(direct, arms["others"], task)
+        text = f"{others.auc:.2f} [{others.low:.2f}–{others.high:.2f}]"
+        yield Row("the same, direct loads of other sites instead", text, "", others.direct + others.tunnel, None)
         for arm, name in CONTROLS.items():
             found = score(direct, arms[arm], task)
             yield seen(f"the same, {name}", f"{found.auc:.2f}", found.direct + found.tunnel, found.auc >= VISIBLE)
