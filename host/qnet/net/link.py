@@ -31,6 +31,8 @@ Whatever waits here waits in front of everything that comes later: a page's few 
 """
 
 NEAR_SECONDS = 0.0015
+"""How near a script's next record is that no timer is set for it."""
+
 CONTROL_LIMIT = 4 * 1024 * 1024
 """Bytes waiting beyond which the link is given up: its other side does not read, and only control frames still go."""
 
@@ -223,11 +225,11 @@ class Link(asyncio.BufferedProtocol):
     def pump(self) -> None:
         """Send what the link's script has due, and come back when it has more."""
         session = self.channel.session
+        if not session.is_shaped or self.closed:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.closed:
-            return
         now = self.loop.time()
         for each in session.shaped(now):
             self._transport.write(each)
@@ -286,7 +288,7 @@ class Link(asyncio.BufferedProtocol):
     def _part(self, sizes: Sequence[int]) -> None:
         """The first record says that it is the last; the others only look like an alert of TLS."""
         session = self.channel.session
-        if not sizes or self.closed or self._transport.is_closing() or session.next_timer() is not None:
+        if not sizes or self.closed or self._transport.is_closing() or session.is_shaped:
             return  # in the middle of a script there is no room for it
         session.goodbye(sizes[0])
         self.flush()

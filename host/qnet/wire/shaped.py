@@ -37,9 +37,14 @@ class Shaped(Layer):
         self._shaper, self._profile, self._padding, self._check = shaper, profile, padding, check
 
     @property
+    def is_shaped(self) -> bool:
+        """Whether a script is being played."""
+        return self._shaper is not None
+
+    @property
     def can_visit(self) -> bool:
         """Whether another script may begin."""
-        return self._profile is not None and self._shaper is None and not self._closed
+        return self._profile is not None and not self.is_shaped and not self._closed
 
     def visit(self, seed: bytes, now: float) -> int:
         """Play another script; gives its bytes, both ways. Raises ``RuntimeError`` unless ``can_visit``."""

@@ -55,6 +55,7 @@ PATIENCE = 3.0
 LEAST = 52
 """Records of a script, both ways."""
 MOST = 4096
+"""Records that a row may wait for."""
 
 BACKLOG = 64 * 1024
 """Bytes that may wait for their records; whoever has more to say is held back."""
