@@ -29,7 +29,7 @@ async ([text, count]) => {
   const times = [];
   for (let n = 0; n < count; n++) {
     const started = performance.now();
-    await fetch("http://" + `never${Math.random()}.test/`).catch(() => {});
+    await fetch(`http://n${Math.floor(Math.random() * 1e6)}.test/`).catch(() => {});
     times.push(performance.now() - started);
   }
   return times;
@@ -80,7 +80,7 @@ def script(rules: list[Rule]) -> str:
 
 
 def seconds_each(measure: Measure, text: str, times: int) -> float:
-    """Seconds of one decision: so many of them, less the same loop that only makes the names."""
+    """Seconds of one decision: so many of them, less the same loop that only makes the names, as long as the rules'."""
     once = "return decide(url, host) === true"
     assert once in text
     loop = f"for (let n = 0; n < {times}; n++) WORK;\n    {once}"
@@ -100,7 +100,7 @@ def test_100_000_domains(measure: Measure, record_property: Callable[[str, objec
     record_property("lookup, µs", round(each, 2))
     print(f"100,000 domains, {len(text)} bytes: first request +{first:.0f} ms, lookup {each:.2f} µs")
     assert first < 300
-    assert each < 2  # about 1 on an idle machine
+    assert each < 1
 
 
 def test_1_000_mixed(measure: Measure, record_property: Callable[[str, object], None]) -> None:

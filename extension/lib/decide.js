@@ -5,13 +5,17 @@
 
 /** @returns {(url: string, host: string) => boolean} whether a request goes out directly; anything odd does not */
 function decider(table) {
-  const keys = new Map(); // to twice the segment's number, plus one for direct
+  const keys = []; // by length, in small tables: to twice the segment's number, plus one for direct
   const rules = [];
   let exact = false;
   table.segments.forEach(([direct, other, searched], segment) => {
     for (const [code, text] of [[segment * 2 + 1, direct], [segment * 2, other]]) {
       exact ||= /(^| )=/.test(text);
-      if (text) for (const key of text.split(" ")) if (!keys.has(key)) keys.set(key, code);
+      if (!text) continue;
+      for (const key of text.split(" ")) {
+        const same = (keys[key.length] ??= new Map());
+        if (!same.has(key)) same.set(key, code);
+      }
     }
     for (const [outcome, port, kind, text, three] of searched) {
       rules.push({ segment, outcome, port, matches: MATCHERS[kind](text), three });
@@ -31,7 +35,7 @@ function decider(table) {
   function byAddress(bits) {
     let best = otherwise;
     for (let length = bits.length; length > 0; length--) {
-      const code = keys.get("/" + bits.slice(0, length));
+      const code = keys[length + 1]?.get("/" + bits.slice(0, length));
       if (code !== undefined && code >> 1 < best >> 1) best = code;
     }
     return best;
@@ -52,26 +56,29 @@ function decider(table) {
     let name = host.toLowerCase();
     let bits = "";
     const last = name.charCodeAt(name.length - 1);
-    // Whatever does not end in a letter may be written in another way than the rules are, or be an address.
-    if (last < 97 || last > 122 || name.includes(":")) {
+    // Whatever does not end in a letter may be written in another way than the rules are, or be an address; so may
+    // what ends in a digit of base 16.
+    if (last < 103 ? last < 97 || name.includes(":") : last > 122) {
       name = canonical(name);
       bits = bitsOf(name);
     }
+    if (name.endsWith("qnet") && (name.length === 4 || name[name.length - 5] === ".")) return false;
     let best = otherwise;
     if (bits !== "") {
       best = byAddress(bits);
     } else {
-      let code = exact ? keys.get("=" + name) : undefined;
+      let code = exact ? keys[name.length + 1]?.get("=" + name) : undefined;
       if (code !== undefined) best = code;
-      for (let key = name, dot = 0; ; key = name.slice(dot)) {
-        code = keys.get(key);
-        if (code !== undefined && code >> 1 < best >> 1) best = code;
-        dot = name.indexOf(".", dot) + 1;
-        if (dot === 0) {
-          if (key === "qnet") return false;
-          break;
+      const length = name.length;
+      let dot = 0;
+      do {
+        const same = keys[length - dot];
+        if (same !== undefined) {
+          code = same.get(name.slice(dot));
+          if (code !== undefined && code >> 1 < best >> 1) best = code;
         }
-      }
+        dot = name.indexOf(".", dot) + 1;
+      } while (dot !== 0);
     }
     if (rules.length > 0) {
       for (const index of candidates(name)) {
