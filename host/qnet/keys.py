@@ -138,6 +138,10 @@ class KeyRing:
         self.keys = load_or_create(folder, clock)
         self.refresh()
 
+    def reload(self) -> None:
+        """Take what another process of this node has rotated; raises ``KeyFileError``."""
+        self.keys = load_or_create(self._path.parent, self._clock)
+
     def refresh(self) -> bool:
         """Rotate what is due, in the file first; whether anything was. Raises ``KeyFileError``."""
         rotated = self.keys.rotated(self._clock())

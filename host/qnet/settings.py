@@ -118,8 +118,10 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     """Who shows it may prune the directory from elsewhere; at least 16 characters."""
     mdns: bool = False
     """Whether a relay announces itself on the local network, or a client looks for those; either shows QNet there."""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    """Processes among which a relay or an exit shares its clients: as many as the machine has cores for them."""
     window_budget: Annotated[int, msgspec.Meta(ge=16, le=1 << 16)] = 256
-    """MiB that this process may hold for streams and circuits together while their receivers are slow."""
+    """MiB that this node may hold for streams and circuits together while their receivers are slow."""
     shaping: bool = True
     """Whether a client's links begin like a browser's visit to a site (``wire.shaping``); costs some 0.4 MB each."""
     cover_traffic: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0

@@ -1,6 +1,6 @@
 """The mode matrix, word for word."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -50,6 +50,26 @@ def test_a_wildcard_is_no_address(listen: str) -> None:
     with pytest.raises(ModeError, match="wildcard"):
         capabilities(Settings(mode="super", **COMPLETE | {"listen": listen}))
     assert capabilities(Settings(mode="super", address="192.0.2.1:443", **COMPLETE | {"listen": listen})).exits
+
+
+@pytest.mark.parametrize("mode", ["relay", "exit"])
+def test_relays_and_exits_may_be_several_processes(mode: Mode) -> None:
+    assert capabilities(Settings(mode=mode, workers=4, **COMPLETE)).relays
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"mode": "client"}, "others dial"),
+        ({"mode": "super"}, "directory"),
+        ({"mode": "bootstrap"}, "directory"),
+        ({"mode": "relay", "via": "relay.qnet", "listen": None, "decoy": None}, "others dial"),
+    ],
+)
+def test_what_has_to_be_one_process(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ModeError, match=says) as caught:
+        capabilities(Settings(**COMPLETE | {"workers": 2} | changes))
+    assert caught.value.hint
 
 
 def test_who_is_only_for_the_invited_does_not_announce_itself() -> None:

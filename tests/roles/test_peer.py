@@ -15,7 +15,7 @@ from qnet.keys import OVERLAP, WEEK, KeyRing
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.client_link import connect, peer_keys
 from qnet.roles.exit import Exit
-from qnet.roles.peer import DESCRIPTOR_SECONDS, PeerPlace, Presentation, describe, serve_peer
+from qnet.roles.peer import DESCRIPTOR_SECONDS, PeerListener, PeerPlace, Presentation, describe
 from qnet.roles.replay_journal import ReplayJournal, boot_id
 from qnet.roles.services import Services
 from qnet.settings import Folders
@@ -57,7 +57,8 @@ async def serving(ring: KeyRing, decoy: int, replay: ReplayCache) -> AsyncIterat
     port = free_port()
     place = PeerPlace(("127.0.0.1", port), NAME, ("127.0.0.1", decoy))
     services = Services(Exit(ExitPolicy(frozenset(), allowing(1)), 10), None)
-    server, _ = await serve_peer(place, ring, disguise(), load_profile(), Scratch(), services, replay)
+    listener = PeerListener(place, ring, disguise(), load_profile(), Scratch(), services, replay)
+    server = await listener.listen(await listener.measure())
     try:
         yield port
     finally:

@@ -33,6 +33,15 @@ def run(settings: Settings, folders: Folders, *, connect: bool, ready: Callable[
         anyio.run(Helper(settings, folders, connect=connect, ready=ready, ring=ring).run)
 
 
+def run_worker(folders: Folders) -> None:
+    """Be one of a node's further processes until it lets this one go; raises ``LocalError``."""
+    import anyio
+
+    from qnet.app.worker import run
+
+    anyio.run(run, folders)
+
+
 def export_descriptor(folders: Folders, target: Path) -> None:
     """Write this node's descriptor where the operator wants it; it lets its holder use this node."""
     from qnet.settings import replace_file

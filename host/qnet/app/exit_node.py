@@ -29,14 +29,20 @@ def make_exit(settings: Settings, policy: ExitPolicy, data: Path) -> Exit:
     refusals = data / "abuse.log"
     if not settings.exit_abuse_log:
         refusals.unlink(missing_ok=True)  # nobody would make it forget any more
+    usage = Usage(data / "exit-usage.json", settings.exit_monthly_gigabytes * GIGABYTE)
+    return exit_with(settings, policy, usage, AbuseLog(refusals) if settings.exit_abuse_log else None)
+
+
+def exit_with(settings: Settings, policy: ExitPolicy, usage: Usage, abuse_log: AbuseLog | None) -> Exit:
+    """An exit with its books given."""
     return Exit(
         policy,
         settings.exit_max_connections,
         clients=ClientLimits(settings.exit_connects_per_client, settings.exit_streams_per_minute),
         idle_seconds=settings.exit_idle_minutes * 60.0,
         sources=settings.exit_bind,
-        usage=Usage(data / "exit-usage.json", settings.exit_monthly_gigabytes * GIGABYTE),
-        abuse_log=AbuseLog(refusals) if settings.exit_abuse_log else None,
+        usage=usage,
+        abuse_log=abuse_log,
     )
 
 

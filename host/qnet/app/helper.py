@@ -21,6 +21,7 @@ from qnet.app.membership import Membership, Public
 from qnet.app.modes import Capabilities, ModeError, capabilities
 from qnet.app.profile import load_profile
 from qnet.app.trust import load_roots, web_trust
+from qnet.app.workers import share
 from qnet.browser.rules.keeper import RuleKeeper
 from qnet.browser.rules.store import RuleStore
 from qnet.browser.rules.subscribed import SubscriptionStore
@@ -84,7 +85,7 @@ class Helper:
         self._folders = folders
         self._connect = connect
         self._ready = ready
-        self._scratch = Scratch(Budget(settings.window_budget << 20))
+        self._scratch = Scratch(Budget(share(settings).window_budget << 20))
         self._stop = anyio.Event()
         self._started = time.time()
         self._serves_since = 0.0
@@ -243,7 +244,7 @@ class Helper:
         # Before the decoy is measured: the page says that this is being done.
         group.start_soon(self._serve_status, status_socket, api)
         if can.exits:
-            self._exit = make_exit(settings, exit_policy(settings), self._folders.data)
+            self._exit = make_exit(share(settings), exit_policy(settings), self._folders.data)
         policy = relay_policy(settings)
         if settings.via is not None:
             assert self._discovery is not None  # noqa: S101

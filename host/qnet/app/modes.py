@@ -1,5 +1,6 @@
 """The five modes: the one table in which they exist. Nothing below ``app`` sees a mode's name."""
 
+import sys
 from dataclasses import dataclass
 
 from qnet.settings import Mode, Settings, split_address
@@ -42,11 +43,13 @@ def capabilities(settings: Settings) -> Capabilities:
         raise ModeError("an exit needs an address for complaints", "set EXIT_ABUSE_EMAIL=you@example.org")
     if found.relays and settings.via is not None:
         _check_hidden(settings, found)
+        _check_workers(settings, found)
         return found
     if found.relays and (settings.listen is None or settings.decoy is None):
         raise ModeError(f"mode {settings.mode} needs --listen and --decoy", "or --via; see: qnet run --help")
     if found.relays and settings.address is None and _is_wildcard(settings.listen or ""):
         raise ModeError("nobody can connect to a wildcard", "say where the public reaches this node: --address")
+    _check_workers(settings, found)
     if settings.invite_only and settings.mdns and found.relays:
         raise ModeError("an invite-only node does not announce itself", "choose --invite-only or --mdns")
     return found
@@ -60,6 +63,20 @@ def _check_hidden(settings: Settings, found: Capabilities) -> None:
         raise ModeError("a node is dialled, or reached through another", "choose --via, or --listen and --decoy")
     if settings.mdns:
         raise ModeError("a node without an address cannot announce itself", "choose --via or --mdns")
+
+
+def _check_workers(settings: Settings, found: Capabilities) -> None:
+    """Several processes listen at one place; raises ``ModeError`` for what has to be one."""
+    if settings.workers == 1:
+        return
+    if not found.relays or settings.via is not None:
+        raise ModeError("only a node that others dial shares its work among processes", "leave --workers out")
+    if found.runs_directory:
+        raise ModeError(
+            "a directory is one process", "run the exit with --workers as a node of its own beside the directory"
+        )
+    if sys.platform != "linux":
+        raise ModeError("only Linux deals connections out to several processes", "leave --workers out")
 
 
 def _is_wildcard(listen: str) -> bool:

@@ -13,6 +13,8 @@ from qnet.app.directory import Api, listen_for_api, serve_api
 from qnet.app.membership import Public
 from qnet.app.modes import Capabilities, ModeError
 from qnet.app.profile import load_profile
+from qnet.app.worker_messages import Setup
+from qnet.app.workers import Workers, share
 from qnet.keys import KeyFileError, KeyRing
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.client_link import Disguise
@@ -22,10 +24,10 @@ from qnet.roles.peer import (
     DESCRIPTOR_SECONDS,
     LISTED_SECONDS,
     OPERATOR_SECONDS,
+    PeerListener,
     PeerPlace,
     Presentation,
     describe,
-    serve_peer,
 )
 from qnet.roles.prover import Prover
 from qnet.roles.relay import Relay
@@ -64,19 +66,23 @@ async def serve_public(
     api: Api,
 ) -> PublicNode:
     """Listen, and begin in ``group`` what goes with it; raises ``LocalError``. ``policy``: what this node dials."""
-    assert settings.listen is not None and settings.decoy is not None  # noqa: S101 - capabilities() checked
     ring = KeyRing(folders.data)
-    decoy_name, decoy_port = split_address(settings.decoy)
-    decoy = split_address(settings.decoy_address) if settings.decoy_address else (decoy_name, decoy_port)
-    place = PeerPlace(split_address(settings.listen), decoy_name, decoy)
+    place = peer_place(settings)
     door = DirectoryDoor(api) if can.runs_directory else None
-    relay = Relay(policy, disguise, settings.reservations)
+    relay = Relay(policy, disguise, share(settings).reservations)
     services = Services(exit, relay, door)
     given = folders.data / "descriptor.qnet"
-    journal = ReplayJournal(folders.data, time.time(), fresh=not given.exists(), boot=boot_id())
-    group.start_soon(journal.keep)
-    server, learn = await serve_peer(place, ring, disguise, load_profile(), scratch, services, journal.cache)
-    presentation = present(settings, can, decoy_name)
+    shared = settings.workers > 1
+    journal = ReplayJournal(folders.data, time.time(), fresh=not given.exists(), boot=boot_id(), shared=shared)
+    listener = PeerListener(place, ring, disguise, load_profile(), scratch, services, journal.cache, shared=shared)
+    calibration = await listener.measure()
+    server = await listener.listen(calibration)
+    workers = Workers(
+        settings.workers - 1,
+        lambda: Setup(share(settings), journal.since, calibration.quiet_after, calibration.quiet_after_resumed),
+        exit,
+    )
+    presentation = present(settings, can, place.decoy_name)
 
     def issue(now: float, seconds: int) -> bytes:
         return describe(ring.keys, presentation, now, seconds)
@@ -88,8 +94,9 @@ async def serve_public(
         server.close()
         raise ModeError(f"this node cannot be described: {error}", "correct that setting") from None
     replace_file(given, descriptor)
-    group.start_soon(learn)
-    group.start_soon(renew, folders, ring, lambda: issue(time.time(), lifetime))
+    group.start_soon(journal.keep, workers.run)
+    group.start_soon(_learn, listener, workers)
+    group.start_soon(renew, folders, ring, lambda: issue(time.time(), lifetime), workers.keys_changed)
     if door is not None:
         group.start_soon(door.run)
         if settings.directory_http is not None:
@@ -97,6 +104,21 @@ async def serve_public(
     own = ring.keys.identity.public_key().public_bytes_raw()
     prove = Prover(policy, disguise, scratch, own, relay.reservations.has).prove
     return PublicNode(server, services, Public(ring.keys, api, prove, lambda now: issue(now, LISTED_SECONDS)))
+
+
+def peer_place(settings: Settings) -> PeerPlace:
+    """Where ``settings`` put a node that listens."""
+    assert settings.listen is not None and settings.decoy is not None  # noqa: S101 - capabilities() checked
+    decoy_name, decoy_port = split_address(settings.decoy)
+    decoy = split_address(settings.decoy_address) if settings.decoy_address else (decoy_name, decoy_port)
+    return PeerPlace(split_address(settings.listen), decoy_name, decoy)
+
+
+async def _learn(listener: PeerListener, workers: Workers) -> None:
+    """How the decoy ends idle connections, for every process."""
+    await listener.learn()
+    if listener.parting is not None:
+        workers.tell(idle_seconds=listener.parting.seconds, sizes=listener.parting.sizes)
 
 
 def present(settings: Settings, can: Capabilities, decoy: str, via: bytes = b"") -> Presentation:
@@ -113,14 +135,21 @@ def present(settings: Settings, can: Capabilities, decoy: str, via: bytes = b"")
     )
 
 
-async def renew(folders: Folders, ring: KeyRing, issue: Callable[[], bytes]) -> None:
-    """While the node runs: rotate cover keys, and keep the file that ``qnet descriptor`` gives out from expiring."""
+async def renew(
+    folders: Folders, ring: KeyRing, issue: Callable[[], bytes], rotated_keys: Callable[[], None] = lambda: None
+) -> None:
+    """While the node runs: rotate cover keys, and keep the file that ``qnet descriptor`` gives out from expiring.
+
+    ``rotated_keys`` is called when they have been.
+    """
     waited = 0.0
     while True:
         await anyio.sleep(ROTATE_SECONDS)
         waited += ROTATE_SECONDS
         try:
             rotated = await anyio.to_thread.run_sync(ring.refresh)
+            if rotated:
+                rotated_keys()
             if rotated or waited >= RENEW_SECONDS:
                 replace_file(folders.data / "descriptor.qnet", issue())
                 waited = 0.0

@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="for a program, with nothing personal in it")
     doctor.add_argument("--connect", action="store_true", help="also build a tunnel to an exit")
+    commands.add_parser("worker").set_defaults(command=_worker)
     commands.add_parser("host", help="Speak to a browser on stdin and stdout; browsers start this themselves.")
     return parser
 
@@ -81,6 +82,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decoy", metavar="HOST:PORT", help="the site this node looks like")
     parser.add_argument("--decoy-address", metavar="ADDRESS:PORT", help="connect here for the decoy")
     parser.add_argument("--decoy-roots", type=os.path.abspath, metavar="FILE", help="further roots for it (PEM)")
+    parser.add_argument("--workers", type=int, metavar="N", help="share a relay's or exit's clients among N processes")
     parser.add_argument("--via", type=os.path.abspath, metavar="FILE", help="be reached through this public relay only")
     parser.add_argument("--exit-allow", action="append", metavar="CIDR:PORT", help="allow this destination too")
     parser.add_argument("--relay-allow", action="append", metavar="CIDR:PORT", help="circuits may go on there too")
@@ -128,6 +130,14 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
             print(f"Status page: http://127.0.0.1:{settings.status_port}/", flush=True)
 
     app.run(settings, folders, connect="connect" in options, ready=ready)
+    return 0
+
+
+def _worker(options: argparse.Namespace, folders: Folders) -> int:
+    """A process of ``qnet run --workers``, which starts it and speaks to it on stdin."""
+    from qnet import app
+
+    app.run_worker(folders)
     return 0
 
 

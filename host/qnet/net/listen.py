@@ -25,10 +25,11 @@ class PortInUseError(ListenError):
     exit_code = 75
 
 
-def bind(host: str, port: int, *, what: str, option: str) -> socket.socket:
+def bind(host: str, port: int, *, what: str, option: str, shared: bool = False) -> socket.socket:
     """A listening socket on ``host``:``port`` (0: any free one).
 
     ``what`` and ``option`` are for the error: what would listen there, and how to choose another port.
+    ``shared``: other processes of ours listen there too, and the system deals connections out (``SO_REUSEPORT``).
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because accepted sockets inherit it, and asyncio turns Nagle's algorithm off only where it
@@ -38,6 +39,8 @@ def bind(host: str, port: int, *, what: str, option: str) -> socket.socket:
         if os.name == "posix":
             # On Windows this option would let another program take the port from us.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
         bound.listen(BACKLOG)
     except OSError as error:

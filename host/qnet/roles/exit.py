@@ -86,8 +86,11 @@ class Exit:
         self._open: dict[StreamSocket, _Activity] = {}
         self._accounted: dict[Channel, tuple[int, int]] = {}
         self._requests = self._success = self._blocked = self._limited = 0
+        self._refused_elsewhere: list[bytes] = []
         self._writing = threading.Lock()
         self._out_of_files_said = -HOUSEKEEPING_SECONDS
+        self.closed = False
+        """Whether it serves nobody, because the month's limit is kept elsewhere and reached."""
 
     @property
     def counts(self) -> ExitCounts:
@@ -103,6 +106,20 @@ class Exit:
             month_bytes=self._usage.this_month,
         )
 
+    def add(self, counts: ExitCounts, refusals: list[bytes]) -> None:
+        """Enter in these books what another process of this node did: its counts, and lines of its abuse log."""
+        self._requests += counts.requests
+        self._success += counts.success
+        self._blocked += counts.blocked
+        self._limited += counts.limited
+        self._usage.add(counts.traffic.up, counts.traffic.down)
+        self._refused_elsewhere += refusals
+
+    @property
+    def used_up(self) -> bool:
+        """Whether it has carried what it may in a month."""
+        return self.closed or self._usage.used_up
+
     @property
     def streams(self) -> int:
         """Open or opening."""
@@ -116,7 +133,7 @@ class Exit:
         turns = self._links.setdefault(channel.link, Turns(self._client_limits))
         self._accounted.setdefault(channel, (0, 0))
         socket = channel.attach(event.circuit, event.stream)
-        if self.streams > self._max_connections or self._usage.used_up:
+        if self.streams > self._max_connections or self.used_up:
             self._refuse(channel, socket, event.port, DialError(Reset.LIMIT))
             return
         task = asyncio.get_running_loop().create_task(self._connect(channel, socket, turns, event.host, event.port))
@@ -190,7 +207,7 @@ class Exit:
                 await asyncio.sleep(min(HOUSEKEEPING_SECONDS, self._idle_seconds / 4))
                 self._end_idle()
                 self._account()
-                if self._usage.used_up:
+                if self.used_up:
                     self._end_all()
                 await asyncio.to_thread(self._write, self._usage.take(), self._take_lines())
         finally:
@@ -198,7 +215,8 @@ class Exit:
             self._write(self._usage.take(), self._take_lines())
 
     def _take_lines(self) -> list[bytes]:
-        return self._abuse_log.take() if self._abuse_log else []
+        elsewhere, self._refused_elsewhere = self._refused_elsewhere, []
+        return self._abuse_log.take() + elsewhere if self._abuse_log else []
 
     def _write(self, usage: bytes | None, lines: list[bytes]) -> None:
         # The last time may come while a thread still writes.

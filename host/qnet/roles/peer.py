@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any
 
 from qnet.keys import KeyRing, NodeKeys
 from qnet.net.client_link import Disguise
-from qnet.net.decoy import Parting, calibrate, idle_end
+from qnet.net.decoy import Calibration, Parting, calibrate, idle_end
 from qnet.net.link import LinkOwner
 from qnet.net.listen import bind, serve
 from qnet.net.peer_link import PeerConnection
@@ -78,44 +76,65 @@ class PeerPlace:
     decoy_address: tuple[str, int]
 
 
-async def serve_peer(
-    place: PeerPlace,
-    ring: KeyRing,
-    disguise: Disguise,
-    profile: Profile,
-    scratch: Scratch,
-    owner: LinkOwner,
-    replay: ReplayCache,
-) -> tuple[asyncio.Server, Callable[[], Coroutine[Any, Any, None]]]:
-    """Measure the decoy, then listen; raises ``DecoyError`` or ``ListenError``.
+class PeerListener:
+    """The cover of one process in front of the decoy. ``shared``: others of this node listen at the same place.
 
-    Also gives what learns, in its own time, how the decoy ends connections that nobody uses: until then none is ended.
-    Clients are recognised by the cover keys that ``ring`` has at the moment.
+    Clients are recognised by the cover keys that ``ring`` has at the moment. ``parting``: how the decoy ends
+    connections that nobody uses; until it is known none is ended.
     """
-    keys = ring.keys
-    calibration = await calibrate(place.decoy_address, place.decoy_name, disguise)
-    config = PeerConfig(
-        peer_id=peer_id(keys.identity.public_key().public_bytes_raw()),
-        noise_private=keys.noise.private_bytes_raw(),
-        noise_public=keys.noise.public_key().public_bytes_raw(),
-        cover=(),
-        cover_secret=keys.cover_secret,
-        server_name=place.decoy_name,
-        quiet_after=calibration.quiet_after,
-        quiet_after_resumed=calibration.quiet_after_resumed,
-        profile=profile,
-    )
 
-    parting: Parting | None = None
+    def __init__(
+        self,
+        place: PeerPlace,
+        ring: KeyRing,
+        disguise: Disguise,
+        profile: Profile,
+        scratch: Scratch,
+        owner: LinkOwner,
+        replay: ReplayCache,
+        *,
+        shared: bool = False,
+    ) -> None:
+        self.parting: Parting | None = None
+        self._place = place
+        self._ring = ring
+        self._disguise = disguise
+        self._profile = profile
+        self._scratch = scratch
+        self._owner = owner
+        self._replay = replay
+        self._shared = shared
 
-    async def learn() -> None:
-        nonlocal parting
-        parting = await idle_end(place.decoy_address, place.decoy_name, disguise)
-        _log.info("the decoy ends idle connections %s", f"after {parting.seconds:.0f} s" if parting else "never")
+    async def measure(self) -> Calibration:
+        """What ``listen`` has to know of the decoy; raises ``DecoyError``."""
+        return await calibrate(self._place.decoy_address, self._place.decoy_name, self._disguise)
 
-    def accept() -> asyncio.BaseProtocol:
-        now = replace(config, cover=ring.keys.cover_privates)
-        return PeerConnection(now, place.decoy_address, replay, scratch, owner, parting).client
+    async def learn(self) -> None:
+        """Learn ``parting``, which takes as long as the decoy does; raises ``DecoyError``."""
+        self.parting = await idle_end(self._place.decoy_address, self._place.decoy_name, self._disguise)
+        _log.info(
+            "the decoy ends idle connections %s", f"after {self.parting.seconds:.0f} s" if self.parting else "never"
+        )
 
-    server = await serve(accept, bind(*place.listen, what="the public", option="--listen"))
-    return server, learn
+    async def listen(self, calibration: Calibration) -> asyncio.Server:
+        """Accept clients; raises ``ListenError``."""
+        keys, place = self._ring.keys, self._place
+        config = PeerConfig(
+            peer_id=peer_id(keys.identity.public_key().public_bytes_raw()),
+            noise_private=keys.noise.private_bytes_raw(),
+            noise_public=keys.noise.public_key().public_bytes_raw(),
+            cover=(),
+            cover_secret=keys.cover_secret,
+            server_name=place.decoy_name,
+            quiet_after=calibration.quiet_after,
+            quiet_after_resumed=calibration.quiet_after_resumed,
+            profile=self._profile,
+        )
+
+        def accept() -> asyncio.BaseProtocol:
+            now = replace(config, cover=self._ring.keys.cover_privates)
+            return PeerConnection(
+                now, place.decoy_address, self._replay, self._scratch, self._owner, self.parting
+            ).client
+
+        return await serve(accept, bind(*place.listen, what="the public", option="--listen", shared=self._shared))

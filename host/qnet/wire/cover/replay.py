@@ -62,6 +62,10 @@ class ReplayCache:
         if random not in self._seen:
             self._enter(random, seen, "")
 
+    def has(self, random: bytes) -> bool:
+        """Whether it is remembered."""
+        return random in self._seen
+
     def entries(self) -> Iterator[tuple[bytes, float]]:
         """Everything that is remembered, in the order of time: random, and when it was accepted."""
         return ((random, seen) for random, (seen, _) in self._seen.items())
