@@ -205,6 +205,14 @@ class Firefox:
     session: Session
     process: subprocess.Popen[str]
 
+    def install(self, folder: Path, *, private_windows: bool = True) -> None:
+        """Add an unpacked extension for good."""
+        self.session.command(
+            "webExtension.install",
+            extensionData={"type": "archivePath", "path": shutil.make_archive(str(folder), "zip", folder)},
+            **{"moz:permanent": True, "moz:allowPrivateBrowsing": private_windows},
+        )
+
     def open_popup(self) -> Popup:
         """The popup as a page of its own."""
         return Popup(self.session, self.session.open(f"moz-extension://{UUID}/popup/popup.html"))
@@ -275,16 +283,10 @@ def firefox(
             lambda: re.search(r"WebDriver BiDi listening on (ws://\S+)", log.read_text()), f"Firefox listens: {log}"
         )[1]
         with session(url) as made:
+            running = Firefox(made, process)
             if extension is not None:
-                made.command(
-                    "webExtension.install",
-                    extensionData={
-                        "type": "archivePath",
-                        "path": shutil.make_archive(str(extension), "zip", extension),
-                    },
-                    **{"moz:permanent": True, "moz:allowPrivateBrowsing": private_windows},
-                )
-            yield Firefox(made, process)
+                running.install(extension, private_windows=private_windows)
+            yield running
             with suppress(BidiError, OSError, TimeoutError):
                 made.command("browser.close", timeout=5)
     finally:

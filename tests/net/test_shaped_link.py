@@ -60,9 +60,9 @@ async def test_a_link_that_ends_in_the_middle_leaves_no_timer() -> None:
     async with link_pair(ExitPolicy([])) as pair:
         shape(pair, b"third")
         pair.client.link.close("enough")
-        assert pair.client.link._timer is None
+        assert pair.client.link._alarm._handle is None
         await until(lambda: pair.peer.link.closed)
-        assert pair.peer.link._timer is None
+        assert pair.peer.link._alarm._handle is None
 
 
 async def test_an_idle_link_visits_further_pages_and_carries_what_is_said_meanwhile() -> None:

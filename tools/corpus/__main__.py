@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-SITES, TRAINING = range(30), range(10_000, 10_080)
+SITES, TRAINING = range(90), range(10_000, 10_200)
 """Seeds of the sites that are scored, and of those that profiles are made of: none is in both."""
 ARMS = ("direct", "shaped", "unshaped", "shadowsocks", "tls-in-tls", "decoy")
 

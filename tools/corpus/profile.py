@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import zstandard
 
@@ -26,6 +26,8 @@ PART = 1000
 """Body of the smallest record that brings part of a page."""
 SETTLED = 100
 """Tenths of a millisecond after which SETTINGS are acknowledged at the latest."""
+OPENED = 500
+"""Hundredths of a millisecond between Finished, preface and request at the most."""
 SOON = 0.002
 """Seconds between two requests of one burst."""
 
@@ -43,8 +45,21 @@ def main_flow(row: dict[str, Any]) -> dict[str, Any] | None:
     return max(flows, key=lambda flow: flow["octets"], default=None)
 
 
-def visit(flow: dict[str, Any]) -> tuple[list[Row], list[Row], float, float] | None:
-    """Records up and down from the request on, as (seconds, body bytes); the round trip, and until SETTINGS' ACK."""
+class Visit(NamedTuple):
+    """Records up and down from the request on, as (seconds, body bytes).
+
+    ``trip``: the round trip; ``settle``: until SETTINGS' ACK; ``opening``: Finished to preface, preface to request.
+    """
+
+    ups: list[Row]
+    downs: list[Row]
+    trip: float
+    settle: float
+    opening: tuple[float, float]
+
+
+def visit(flow: dict[str, Any]) -> Visit | None:
+    """What a profile is made of; None for what cannot serve."""
     records = [(at, size) for at, size, kind in flow["records"] if kind == 23]
     first = next((at for at, size, _ in flow["records"] if size < 0), None)
     start = next((number for number, (_, size) in enumerate(records) if size == PREFACE), None)
@@ -62,7 +77,12 @@ def visit(flow: dict[str, Any]) -> tuple[list[Row], list[Row], float, float] | N
     # What is small and comes before the ACK is SETTINGS, or headers along with them: there a tunnel has the decoy's.
     while downs and (downs[0][1] <= CONTROL or (downs[0][0] <= settled and downs[0][1] < PART)):
         downs.pop(0)
-    return (ups, downs, max(first - SERVER_SECONDS, 0.0), settled - told) if downs else None
+    if not downs:
+        return None
+    preface = records[start][0]
+    finished = next(at for at, size in records if size > 0)
+    opening = preface - finished, ups[0][0] - preface
+    return Visit(ups, downs, max(first - SERVER_SECONDS, 0.0), settled - told, opening)
 
 
 def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
@@ -70,7 +90,7 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
     found = visit(flow)
     if found is None:
         return None
-    ups, downs, trip, settle = found
+    ups, downs, trip, settle, opening = found
     ends = sorted(at for at, _ in (*ups, *downs))
     ends_at = ends[min(len(ends), KEPT) - 1]
     ups = [row for row in ups if row[0] <= ends_at]
@@ -86,6 +106,7 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
         return None
     # A browser asks for more as soon as it has seen a part of the page, however long the rest takes.
     head = [ups[0][1], page, first + 1, _tenths(ups[1][0] - downs[first][0]), min(_tenths(settle), SETTLED)]
+    head += [min(_tenths(pause * 10), OPENED) for pause in opening]
     body_up, body_down = [[ups[1][1], 0, 0, head[3]]], []
     within = 0
     for (before, _), (at, size) in pairwise(ups[1:]):

@@ -1,10 +1,12 @@
 """Drives a handshake core over a TCP connection."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar, cast
 
+from qnet.net.alarm import Alarm
 from qnet.wire.errors import RemoteError
 from qnet.wire.steps import Done, Handshake, Receive, Send
 
@@ -26,8 +28,8 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
     def __init__(self, begin: Callable[[asyncio.Transport], Handshake[T]]) -> None:
         self._begin = begin
         self._core: Handshake[T]
-        self._late = b""
-        self._timer: asyncio.TimerHandle | None = None
+        self._late: deque[tuple[bytes, float]] = deque()
+        self._alarm = Alarm(asyncio.get_running_loop(), self._on_alarm)
         self.transport: asyncio.Transport | None = None
         self.received = 0
         self.result: asyncio.Future[Done[T]] = asyncio.get_running_loop().create_future()
@@ -59,12 +61,7 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
             while True:
                 match self._core.step(data):
                     case Send(out, pause):
-                        self._hurry()
-                        if pause:
-                            self._late = out
-                            self._timer = asyncio.get_running_loop().call_later(pause, self._hurry)
-                        else:
-                            self.transport.write(out)
+                        self._send(out, pause)
                     case Receive():
                         return
                     case Done() as done:
@@ -76,18 +73,34 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
         except RemoteError as error:
             self._fail(error)
 
+    def _send(self, data: bytes, pause: float) -> None:
+        """Write ``data``, after what is to be written before."""
+        if pause:
+            self._late.append((data, pause))
+            if len(self._late) == 1:
+                self._alarm.set(asyncio.get_running_loop().time() + pause)
+        else:
+            self._hurry()
+            self._write(data)
+
+    def _on_alarm(self) -> None:
+        """What waits first is due; the next waits from now on."""
+        self._write(self._late.popleft()[0])
+        if self._late:
+            self._alarm.set(asyncio.get_running_loop().time() + self._late[0][1])
+
     def _hurry(self) -> None:
         """Write what was to be written later."""
+        self._alarm.cancel()
+        while self._late:
+            self._write(self._late.popleft()[0])
+
+    def _write(self, data: bytes) -> None:
         assert self.transport is not None  # noqa: S101
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-            self.transport.write(self._late)
+        self.transport.write(data)
 
     def _fail(self, error: RemoteError | ValueError) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.cancel()
         if not self.result.done():
             self.result.set_exception(error)
 

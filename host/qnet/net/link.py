@@ -14,6 +14,7 @@ from math import inf
 from typing import Protocol
 
 from qnet.net import endings
+from qnet.net.alarm import Alarm
 from qnet.net.alive import Alive, tune
 from qnet.net.channel import Channel
 from qnet.net.stream import TRANSPORT_KEEPS_VIEWS
@@ -29,9 +30,6 @@ QUEUE_SECONDS = 0.004
 
 Whatever waits here waits in front of everything that comes later: a page's few bytes behind a download's many.
 """
-
-NEAR_SECONDS = 0.0015
-"""How near a script's next record is that no timer is set for it."""
 
 CONTROL_LIMIT = 4 * 1024 * 1024
 """Bytes waiting beyond which the link is given up: its other side does not read, and only control frames still go."""
@@ -62,7 +60,7 @@ class Link(asyncio.BufferedProtocol):
         self.owner = owner
         self.closed = False
         self._full = self._held_back = False
-        self._timer: asyncio.Handle | None = None
+        self._alarm = Alarm(self.loop, self.pump)
         self.released = False
         self.on_bad_record: Callable[[bytes], None] | None = None
         self.on_reservation: Callable[[Reservation], None] | None = None
@@ -227,17 +225,13 @@ class Link(asyncio.BufferedProtocol):
         session = self.channel.session
         if not session.is_shaped or self.closed:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        now = self.loop.time()
-        for each in session.shaped(now):
+        for each in session.shaped(self.loop.time()):
             self._transport.write(each)
         due = session.next_timer()
-        if due is not None:
-            # Timers are up to a millisecond late: what is so near is waited for turn by turn. It is soon over.
-            near = due - now <= NEAR_SECONDS
-            self._timer = self.loop.call_soon(self.pump) if near else self.loop.call_at(due - NEAR_SECONDS, self.pump)
+        if due is None:
+            self._alarm.cancel()
+        else:
+            self._alarm.set(due)
         if session.held_back != self._held_back:
             self._held_back = session.held_back
             if self._held_back:
@@ -300,9 +294,7 @@ class Link(asyncio.BufferedProtocol):
             return
         self.closed = True
         self.alive.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.cancel()
         for channel in self._channels[::-1]:
             channel.end()
         self.owner.link_closed(self, reason)

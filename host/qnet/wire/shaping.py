@@ -19,7 +19,8 @@ row of ``length(2) ‖ plaintext``, each plaintext being one that would otherwis
 A profile is CBOR: {0: version, 1: heads, 2: bodies}, every number ≥ 0, pauses in tenths of a millisecond:
 
 - head: [size of the request, [sizes of the page's records down], how many of them → 1 waits for, pause before → 1,
-  pause of the SETTINGS ACK]
+  pause of the SETTINGS ACK, pause between Finished and preface, pause between preface and request]; the last two in
+  hundredths of a millisecond
 - body: [rows up, rows down], what comes behind the head
 - row up: [size, within, beyond, pause]: it waits for ``within`` more of the page's records than → 1 does, or, where
   ``beyond`` is not 0, for the whole page and so many records more
@@ -88,7 +89,8 @@ class Step:
 class Script:
     """One visit. ``page`` is how many records down the request alone brings; ``profile`` that which it is of.
 
-    ``settle``: after so many seconds the client acknowledges SETTINGS.
+    ``settle``: after so many seconds the client acknowledges SETTINGS. ``opening``: seconds between Finished and
+    preface, and between that and the request.
     """
 
     profile: "Profile" = field(repr=False, compare=False)
@@ -96,6 +98,7 @@ class Script:
     down: Sequence[Step]
     page: int
     settle: float
+    opening: tuple[float, float]
 
     def rest_up(self, heard: int, third: bytes, now: float) -> "Shaper":
         """What the client says from N3 on, whose record is ``third``; ``heard``: of the page's records, so far."""
@@ -115,7 +118,7 @@ class Profile:
     """Recorded visits, cut in two: how the page came, and all that followed."""
 
     version: int
-    heads: Sequence[tuple[int, Sequence[int], int, int, int]]
+    heads: Sequence[tuple[int, Sequence[int], int, int, int, int, int]]
     bodies: Sequence[tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]]
 
     @classmethod
@@ -127,6 +130,7 @@ class Profile:
             made = cls(int(version), heads, bodies)
             for head in heads:
                 _check_rows([[size, head[2], head[4], head[3]] for size in (head[0], *head[1])])
+                _check_rows([[head[0], 0, 0, pause] for pause in (head[5], head[6])])
             for up, down in bodies:
                 _check_rows(up)
                 _check_rows([[size, 0, after, pause] for size, after, pause in down])
@@ -142,7 +146,7 @@ class Profile:
         So nobody who has the profile can tell a link by looking for a recording in it.
         """
         entropy = _stream(seed)
-        request, page, after, pause, settle = self.heads[_below(len(self.heads), entropy)]
+        request, page, after, pause, settle, *opening = self.heads[_below(len(self.heads), entropy)]
         up, down = [Step(request)], [Step(_vary(size, entropy), 1) for size in page]
         while len(up) < 2 or len(up) + len(down) < LEAST:
             heard, said = len(down), len(up)  # a page with little on it leads to another at once
@@ -155,7 +159,8 @@ class Profile:
             if said == 1:
                 up[1] = Step(up[1].size, after, _jitter(pause, entropy))
             after = len(down)
-        return Script(self, up, down, len(page), settle / 1e4)
+        pauses = (_jitter(opening[0], entropy) / 10, _jitter(opening[1], entropy) / 10)
+        return Script(self, up, down, len(page), settle / 1e4, pauses)
 
 
 def _check_rows(rows: Sequence[Sequence[int]]) -> None:

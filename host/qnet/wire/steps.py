@@ -3,8 +3,8 @@
 Conversation with a driver:
 
 1. the driver calls ``step(b"")``;
-2. ``Send(data, pause)``: write ``data`` in one write, ``pause`` seconds from now or before whatever is written next,
-   and call ``step(b"")`` again at once;
+2. ``Send(data, pause)``: write ``data`` in one write, ``pause`` seconds after now, or after what waits to be written
+   before it, but with the next that has no pause at the latest; call ``step(b"")`` again at once;
 3. ``Receive()``: wait for bytes (any number), then call ``step(bytes)``;
 4. ``Done(result, trailing)``: the handshake is over; ``trailing`` are received bytes that belong to whoever
    speaks next. They are never dropped.

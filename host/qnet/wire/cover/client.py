@@ -55,7 +55,9 @@ class CoverClient(Conversation[CoverResult]):
         return (yield from self._inner(step.result, step.trailing))
 
     def _inner(self, opened: Opened, trailing: bytes) -> Generator[Send | Receive, bytes, CoverResult]:
-        peer = self._peer
+        peer, script = self._peer, opened.script
+        before, between = script.opening if script else (0.0, 0.0)
+        yield Send(opened.preface, before)
         noise = NoiseHandshake(
             initiator=True,
             prologue=prologue(peer.peer_id, peer.noise, opened.client_digest, opened.server_digest),
@@ -65,16 +67,16 @@ class CoverClient(Conversation[CoverResult]):
         )
         exchange = Exchange(opened, trailing)
         exchange.first(noise.write())
-        yield Send(opened.preface)
-        yield Send(exchange.take_output())
+        yield Send(exchange.take_output(), between)
         second, received = None, b""
         while second is None:
-            second = yield from self._hear(exchange, received, opened.script.settle if opened.script else 0.0)
+            second = yield from self._hear(exchange, received, script.settle if script else 0.0)
             received = b"" if second is not None else (yield Receive())
         ciphertext = noise.read(second)
         noise.use_psk(opened.shares.mlkem_decapsulate(ciphertext))
         # Who does not play says N2 in one record, just as large as it has to be.
-        script = opened.script if opened.script and opened.script.down[0].size == exchange.page[0] else None
+        if script and script.down[0].size != exchange.page[0]:
+            script = None
         exchange.third(noise.write(self._first), script.up[1].size if script else 0)
         third = exchange.take_output()
         if script is None:
