@@ -114,7 +114,8 @@ class Relay:
             exchange = Exchange(done.result, done.trailing)
             hop = NextHop(channel, event.circuit, exchange, transport)
             hop.on_answer = lambda: disguise.keep(exchange.tickets, keys, network_of(transport, gateway))
-            transport.write(done.result.preface)
+            for each in done.result.last:
+                transport.write(each)
             transport.set_protocol(hop)
             channel.circuits[event.circuit] = hop
             channel.session.extended(event.circuit, done.result.client_digest, done.result.server_digest)

@@ -23,7 +23,8 @@ def opened(trio: Trio) -> Done:
     trio.run(CoverOpening(trio.known, guise, os.urandom, NOW))
     assert trio.result is not None
     opened = trio.result.result
-    return Done(opened, trio.result.trailing + trio.late + b"".join(trio.from_client(opened.preface)))
+    answers = b"".join(answer for each in opened.last for answer in trio.from_client(each))
+    return Done(opened, trio.result.trailing + trio.late + answers)
 
 
 def through(trio: Trio, exchange: Exchange, chunk: int = 1 << 20) -> bytes | None:

@@ -57,7 +57,6 @@ class CoverClient(Conversation[CoverResult]):
     def _inner(self, opened: Opened, trailing: bytes) -> Generator[Send | Receive, bytes, CoverResult]:
         peer, script = self._peer, opened.script
         before, between = script.opening if script else (0.0, 0.0)
-        yield Send(opened.preface, before)
         noise = NoiseHandshake(
             initiator=True,
             prologue=prologue(peer.peer_id, peer.noise, opened.client_digest, opened.server_digest),
@@ -67,6 +66,10 @@ class CoverClient(Conversation[CoverResult]):
         )
         exchange = Exchange(opened, trailing)
         exchange.first(noise.write())
+        # Only now, when the three can follow each other as a browser's do: N1 takes its time.
+        finished, preface = opened.last
+        yield Send(finished)
+        yield Send(preface, before)
         yield Send(exchange.take_output(), between)
         second, received = None, b""
         while second is None:

@@ -4,7 +4,7 @@ Conversation (htx, steps 1 to 5):
 
 1. → ClientHello with the credential in its session_id                           (``tls.client``)
 2. ← ServerHello, marked encrypted flight; certificate, name and Finished verified
-3. → CCS and Finished; the genuine HTTP/2 preface is the result's, to be written with what follows it
+3. → CCS and Finished, and the genuine HTTP/2 preface: the result's, to be written with what follows
 
 If the mark is missing we speak with the decoy itself (redirected, replayed, wrong clock): send a genuine request as
 a browser would, wait for its answer, and end with ``UnprovenPeerError``, which has the decoy's time. Nothing secret
@@ -66,8 +66,9 @@ class Guise:
 class Opened:
     """A proven peer. The digests are SHA-256 of C→ and P→ (see ``inner.prologue``).
 
-    ``request_body``: bytes of the body of the browser's first request's record. ``preface``: what is still to be
-    written, by itself, before anything else. ``script``: what shapes the link.
+    ``request_body``: bytes of the body of the browser's first request's record. ``last``: Finished
+    with what goes before it, and the preface, both still to be written, each by itself as Chromium does. ``script``:
+    what shapes the link.
     """
 
     session: TlsSession
@@ -76,7 +77,7 @@ class Opened:
     request_body: int
     client_digest: bytes
     server_digest: bytes
-    preface: bytes
+    last: tuple[bytes, bytes]
     script: Script | None = None
 
 
@@ -102,9 +103,8 @@ class CoverOpening(Conversation[Opened]):
         session = yield from self._handshake()
         preface = session.seal(APPLICATION_DATA, self._look.preface())
         self._sent += session.flight + preface
-        # By itself, as Chromium writes it, and before N1 is computed: the preface and the request then leave together.
-        yield Send(session.flight)
         if not session.proven:
+            yield Send(session.flight)
             yield Send(preface)
             raise UnprovenPeerError((yield from self._browse(session)))
         digests = digest(bytes(self._sent)), digest(session.server_prefix)
@@ -114,7 +114,7 @@ class CoverOpening(Conversation[Opened]):
             self._shares,
             self._look.request_body(self._server_name),
             *digests,
-            preface,
+            (session.flight, preface),
             self._script,
         )
 
