@@ -174,7 +174,11 @@ def _frames() -> _Json:
 
 
 def _shaping() -> _Json:
-    profile = {0: 7, 1: [[463, [900, 120], 1, 50, 7, 60, 20]], 2: [[[[700, 0, 0, 30], [54, 1, 0, 0]], [[5000, 1, 10]]]]}
+    profile = {
+        0: 7,
+        1: [[463, [900, 120], 1, 50, 7, 60, 20, 1]],
+        2: [[[[700, 0, 0, 30], [54, 1, 0, 0]], [[5000, 1, 10]]]],
+    }
     data = cbor.encode(profile)
     script = shaping.Profile.parse(data).script(seed(18, shaping.SEED))
     rows = [[[step.size, step.after, round(step.pause, 6)] for step in steps] for steps in (script.up, script.down)]

@@ -23,7 +23,7 @@ def test_head_and_body_of_a_visit() -> None:
     found = rows(FLOW)
     assert found is not None
     head, (up, down) = found
-    assert head == [463, [9000, 4000], 1, 400, 0, 100, 100]
+    assert head == [463, [9000, 4000], 1, 400, 0, 100, 100, 1]
     assert up == [[120, 0, 0, 400], [53, 0, 0, 1], [54, 2, 2, 80]]
     assert down == [[800, 2, 0], [16401, 2, 0], [700, 3, 0]]
 

@@ -26,7 +26,7 @@ from tests.support.cover_pair import NOW, Trio, authority, template
 
 TINY = {
     0: 7,
-    1: [[463, [3000, 500], 1, 300, 5, 60, 20]],
+    1: [[463, [3000, 500], 1, 300, 5, 60, 20, 1]],
     2: [[[[120, 0, 0, 100], [60, 0, 1, 0]], [[900, 1, 0], [16401, 2, 0]]]],
 }
 CIRCUIT = 1
@@ -92,10 +92,10 @@ def test_sizes_that_name_a_file_vary_and_those_of_the_protocol_do_not() -> None:
         encode(TINY | {0: 256}),
         encode(TINY | {1: []}),
         encode(TINY | {2: []}),
-        encode(TINY | {1: [[463, [MAX_BODY + 1], 1, 0, 0, 0, 0]]}),
-        encode(TINY | {1: [[463, [MIN_BODY - 1], 1, 0, 0, 0, 0]]}),
-        encode(TINY | {1: [[463, [3000], 1, -1, 0, 0, 0]]}),
-        encode(TINY | {1: [[463, [3000], 1, 0, 0, 0]]}),
+        encode(TINY | {1: [[463, [MAX_BODY + 1], 1, 0, 0, 0, 0, 1]]}),
+        encode(TINY | {1: [[463, [MIN_BODY - 1], 1, 0, 0, 0, 0, 1]]}),
+        encode(TINY | {1: [[463, [3000], 1, -1, 0, 0, 0, 1]]}),
+        encode(TINY | {1: [[463, [3000], 1, 0, 0, 0, 0]]}),
         encode(TINY | {2: [[[[120, 0, 4096, 0]], [[900, 1, 0]]]]}),
         encode(TINY | {2: [[[], [[120, 0, 0]]]]}),
         encode(TINY | {2: [[[[120, 0, 0, 0]], []]]}),
@@ -340,7 +340,7 @@ def test_the_inner_handshake_travels_in_the_script_s_page(tmp_path: Path, chunk:
 
 
 def test_what_comes_of_the_page_behind_n2_is_checked(tmp_path: Path) -> None:
-    profile = Profile(7, [(463, [1400, 2000, 3000], 1, 0, 0, 0, 0)], [([[120, 0, 0, 0]], [[900, 1, 0]])])
+    profile = Profile(7, [(463, [1400, 2000, 3000], 1, 0, 0, 0, 0, 1)], [([[120, 0, 0, 0]], [[900, 1, 0]])])
     trio = Trio(tmp_path / "decoy")
     trio.config = replace(trio.config, profile=profile)
     trio.peer = trio.new_peer()

@@ -49,6 +49,7 @@ class Visit(NamedTuple):
     """Records up and down from the request on, as (seconds, body bytes).
 
     ``trip``: the round trip; ``settle``: until SETTINGS' ACK; ``opening``: Finished to preface, preface to request.
+    ``acknowledged``: whether the server's SETTINGS ACK came by itself.
     """
 
     ups: list[Row]
@@ -56,6 +57,7 @@ class Visit(NamedTuple):
     trip: float
     settle: float
     opening: tuple[float, float]
+    acknowledged: bool
 
 
 def visit(flow: dict[str, Any]) -> Visit | None:
@@ -74,6 +76,7 @@ def visit(flow: dict[str, Any]) -> Visit | None:
     if not downs:
         return None
     told = min(downs[0][0], settled)
+    acknowledged = any(size == ACK for _, size in downs[:3])
     # What is small and comes before the ACK is SETTINGS, or headers along with them: there a tunnel has the decoy's.
     while downs and (downs[0][1] <= CONTROL or (downs[0][0] <= settled and downs[0][1] < PART)):
         downs.pop(0)
@@ -82,7 +85,7 @@ def visit(flow: dict[str, Any]) -> Visit | None:
     preface = records[start][0]
     finished = next(at for at, size in records if size > 0)
     opening = preface - finished, ups[0][0] - preface
-    return Visit(ups, downs, max(first - SERVER_SECONDS, 0.0), settled - told, opening)
+    return Visit(ups, downs, max(first - SERVER_SECONDS, 0.0), settled - told, opening, acknowledged)
 
 
 def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
@@ -90,7 +93,7 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
     found = visit(flow)
     if found is None:
         return None
-    ups, downs, trip, settle, opening = found
+    ups, downs, trip, settle, opening, acknowledged = found
     ends = sorted(at for at, _ in (*ups, *downs))
     ends_at = ends[min(len(ends), KEPT) - 1]
     ups = [row for row in ups if row[0] <= ends_at]
@@ -106,7 +109,7 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
         return None
     # A browser asks for more as soon as it has seen a part of the page, however long the rest takes.
     head = [ups[0][1], page, first + 1, _tenths(ups[1][0] - downs[first][0]), min(_tenths(settle), SETTLED)]
-    head += [min(_tenths(pause * 10), OPENED) for pause in opening]
+    head += [*(min(_tenths(pause * 10), OPENED) for pause in opening), int(acknowledged)]
     body_up, body_down = [[ups[1][1], 0, 0, head[3]]], []
     within = 0
     for (before, _), (at, size) in pairwise(ups[1:]):

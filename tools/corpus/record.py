@@ -16,15 +16,19 @@ from playwright.sync_api import Browser, Error, sync_playwright
 from tools.corpus.arms import ADDRESSES, Arm, World, tap, world
 from tools.corpus.sites import site
 
+NICE = 15
 AFTER_MILLISECONDS = 100
 """How long a loaded page is watched on: what its scripts ask for belongs to it."""
 
 
 @contextlib.contextmanager
 def chromium(inside: Sequence[str], folder: Path) -> Iterator[Browser]:
-    """In the client's place; every name of a site leads to the sites', the decoy's to the peer."""
+    """In the client's place; every name of a site leads to the sites', the decoy's to the peer.
+
+    Of the one computer's cores it gets what the others leave, which elsewhere have cores of their own.
+    """
     program = folder / "chromium-there"
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(inside)} chromium "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(inside)} nice -n {NICE} chromium "$@"\n')
     program.chmod(0o700)
     rules = [
         f"MAP decoy.test {ADDRESSES['peer']}",

@@ -29,10 +29,12 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
         self._begin = begin
         self._core: Handshake[T]
         self._late: deque[tuple[bytes, float]] = deque()
-        self._alarm = Alarm(asyncio.get_running_loop(), self._on_alarm)
+        self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._loop, self._on_alarm)
+        self._since = 0.0
         self.transport: asyncio.Transport | None = None
         self.received = 0
-        self.result: asyncio.Future[Done[T]] = asyncio.get_running_loop().create_future()
+        self.result: asyncio.Future[Done[T]] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -57,6 +59,7 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
         if self.result.done():
             return
         assert self.transport is not None  # noqa: S101
+        self._since = self._loop.time()
         try:
             while True:
                 match self._core.step(data):
@@ -78,7 +81,7 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
         if pause:
             self._late.append((data, pause))
             if len(self._late) == 1:
-                self._alarm.set(asyncio.get_running_loop().time() + pause)
+                self._alarm.set(self._since + pause)
         else:
             self._hurry()
             self._write(data)
@@ -87,7 +90,7 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
         """What waits first is due; the next waits from now on."""
         self._write(self._late.popleft()[0])
         if self._late:
-            self._alarm.set(asyncio.get_running_loop().time() + self._late[0][1])
+            self._alarm.set(self._since + self._late[0][1])
 
     def _hurry(self) -> None:
         """Write what was to be written later."""
@@ -97,6 +100,7 @@ class HandshakeProtocol(asyncio.Protocol, Generic[T]):
 
     def _write(self, data: bytes) -> None:
         assert self.transport is not None  # noqa: S101
+        self._since = self._loop.time()  # a pause is from one write's beginning to the next's: writing takes its time
         self.transport.write(data)
 
     def _fail(self, error: RemoteError | ValueError) -> None:

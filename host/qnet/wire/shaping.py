@@ -19,8 +19,8 @@ row of ``length(2) ‖ plaintext``, each plaintext being one that would otherwis
 A profile is CBOR: {0: version, 1: heads, 2: bodies}, every number ≥ 0, pauses in tenths of a millisecond:
 
 - head: [size of the request, [sizes of the page's records down], how many of them → 1 waits for, pause before → 1,
-  pause of the SETTINGS ACK, pause between Finished and preface, pause between preface and request]; the last two in
-  hundredths of a millisecond
+  pause of the SETTINGS ACK, pause between Finished and preface, pause between preface and request, 1 if the server's
+  SETTINGS ACK came in a record of its own or 0 if along with the page]; the two pauses in hundredths of a millisecond
 - body: [rows up, rows down], what comes behind the head
 - row up: [size, within, beyond, pause]: it waits for ``within`` more of the page's records than → 1 does, or, where
   ``beyond`` is not 0, for the whole page and so many records more
@@ -90,7 +90,7 @@ class Script:
     """One visit. ``page`` is how many records down the request alone brings; ``profile`` that which it is of.
 
     ``settle``: after so many seconds the client acknowledges SETTINGS. ``opening``: seconds between Finished and
-    preface, and between that and the request.
+    preface, and between that and the request. ``acknowledges``: whether the decoy's own SETTINGS ACK is to be seen.
     """
 
     profile: "Profile" = field(repr=False, compare=False)
@@ -99,6 +99,7 @@ class Script:
     page: int
     settle: float
     opening: tuple[float, float]
+    acknowledges: bool
 
     def rest_up(self, heard: int, third: bytes, now: float) -> "Shaper":
         """What the client says from N3 on, whose record is ``third``; ``heard``: of the page's records, so far."""
@@ -118,7 +119,7 @@ class Profile:
     """Recorded visits, cut in two: how the page came, and all that followed."""
 
     version: int
-    heads: Sequence[tuple[int, Sequence[int], int, int, int, int, int]]
+    heads: Sequence[tuple[int, Sequence[int], int, int, int, int, int, int]]
     bodies: Sequence[tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]]
 
     @classmethod
@@ -130,7 +131,7 @@ class Profile:
             made = cls(int(version), heads, bodies)
             for head in heads:
                 _check_rows([[size, head[2], head[4], head[3]] for size in (head[0], *head[1])])
-                _check_rows([[head[0], 0, 0, pause] for pause in (head[5], head[6])])
+                _check_rows([[head[0], 0, 0, value] for value in (head[5], head[6], head[7])])
             for up, down in bodies:
                 _check_rows(up)
                 _check_rows([[size, 0, after, pause] for size, after, pause in down])
@@ -146,7 +147,9 @@ class Profile:
         So nobody who has the profile can tell a link by looking for a recording in it.
         """
         entropy = _stream(seed)
-        request, page, after, pause, settle, *opening = self.heads[_below(len(self.heads), entropy)]
+        request, page, after, pause, settle, before, between, acknowledges = self.heads[
+            _below(len(self.heads), entropy)
+        ]
         up, down = [Step(request)], [Step(_vary(size, entropy), 1) for size in page]
         while len(up) < 2 or len(up) + len(down) < LEAST:
             heard, said = len(down), len(up)  # a page with little on it leads to another at once
@@ -159,8 +162,8 @@ class Profile:
             if said == 1:
                 up[1] = Step(up[1].size, after, _jitter(pause, entropy))
             after = len(down)
-        pauses = (_jitter(opening[0], entropy) / 10, _jitter(opening[1], entropy) / 10)
-        return Script(self, up, down, len(page), settle / 1e4, pauses)
+        opening = _jitter(before, entropy) / 10, _jitter(between, entropy) / 10
+        return Script(self, up, down, len(page), settle / 1e4, opening, bool(acknowledges))
 
 
 def _check_rows(rows: Sequence[Sequence[int]]) -> None:

@@ -27,7 +27,8 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from qnet.wire.channel import record
-from qnet.wire.cover.auth import MARK_SIZE, WRAP_OVERHEAD, AuthenticatedHello, NotAuthenticError, Wrap, authenticate
+from qnet.wire.cover.auth import WRAP_OVERHEAD, AuthenticatedHello, NotAuthenticError, Wrap, authenticate
+from qnet.wire.cover.flight import Flight
 from qnet.wire.cover.inner import prologue
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.errors import RemoteError
@@ -42,6 +43,8 @@ _MAX_HELLO_RECORD = 16384
 _MIN_RECORD, _MAX_RECORD = 17, 16640
 _APPLICATION_HEADER = b"\x17\x03\x03"
 _MAX_FIRST = 4096
+_ACK = _APPLICATION_HEADER + (26).to_bytes(2, "big")
+"""How the decoy's SETTINGS ACK begins (RFC 9113, section 6.5) when it is a record of its own."""
 HOLD_SECONDS = 1.0
 """Longest wait for the decoy's post-handshake records before N2 leaves all the same."""
 
@@ -114,13 +117,14 @@ class CoverPeer:
         self._script: Script | None = None
         self._finished = False
         self._client_hash = hashlib.sha256()
-        self._flight = _Flight(self)
+        self._flight = Flight(self)
         self._after_handshake = 0
         self._quiet_after = config.quiet_after
         self._message = b""
         self._more = False
         self._second: bytes | None = None
         self._second_due: float | None = None
+        self._withheld = b""
 
     @property
     def splicing(self) -> bool:
@@ -171,6 +175,7 @@ class CoverPeer:
             self._held.clear()  # a copy: in this phase everything has been passed on already
         self._phase = _Phase.SPLICE
         self._second = self._second_due = None
+        yield from self._release()
         held, self._held = bytes(self._held), bytearray()
         if held:
             yield ToDecoy(held)
@@ -340,7 +345,10 @@ class CoverPeer:
         if self.muted:
             return
         if self._phase is _Phase.HELLO or self._phase is _Phase.SPLICE or self._flight.complete:
-            yield ToClient(data)
+            yield from self._release()
+            passed = self._withhold(data)
+            if passed:
+                yield ToClient(passed)
         else:
             out = self._flight.receive(data)
             if out:
@@ -350,12 +358,34 @@ class CoverPeer:
             if self._second is not None and self._after_handshake >= self._quiet_after:
                 yield from self._send_second()
 
+    def _withhold(self, data: bytes) -> bytes:
+        """``data`` without the decoy's SETTINGS ACK at its end, where the script has it come along with the page.
+
+        A decoy that is asked for its page mostly answers so; this one is not asked. It is the last that a tunnel's
+        client hears of it, so nothing that follows depends on it.
+        """
+        size = _HEADER + int.from_bytes(_ACK[3:], "big")
+        script, tail = self._script, data[-size:]
+        if script is None or script.acknowledges or not self._finished or self._phase is _Phase.SPLICE:
+            return data
+        if len(tail) < size or not tail.startswith(_ACK):
+            return data
+        self._withheld = tail
+        return data[:-size]
+
+    def _release(self) -> Iterator[Event]:
+        """What was withheld, if something follows it after all."""
+        withheld, self._withheld = self._withheld, b""
+        if withheld:
+            yield ToClient(withheld)
+
     def decoy_eof(self) -> Iterator[Event]:
         """The decoy sends no more: what is held of its flight goes out as it is, and no tunnel begins from here.
 
         What is held of the client waits for more: a decoy that has closed resets at the next byte, not at those that
         it has read.
         """
+        yield from self._release()
         rest = self._flight.release()
         if rest:
             yield ToClient(rest)
@@ -400,73 +430,3 @@ def _joined(events: Iterator[Event]) -> Iterator[Event]:
         yield event
     if waiting:
         yield ToDecoy(waiting)
-
-
-class _Flight:
-    """The decoy's flight up to its first encrypted record: passed on as it comes, all but that record's last bytes."""
-
-    def __init__(self, peer: CoverPeer) -> None:
-        self._peer = peer
-        self._buffer = bytearray()
-        self._passed = 0
-        self._mark = b""
-        self._hash = hashlib.sha256()
-        self.complete = False
-
-    def digest(self) -> bytes:
-        """SHA-256 of P→."""
-        return self._hash.digest()
-
-    def receive(self, data: bytes) -> bytes:
-        """What may pass now, marked where it must be."""
-        self._buffer += data
-        out = bytearray()
-        while not self.complete and len(self._buffer) >= _HEADER:
-            length = _HEADER + int.from_bytes(self._buffer[3:5], "big")
-            encrypted = self._buffer[0] == _APPLICATION_DATA and bool(self._mark) and length > _HEADER + MARK_SIZE
-            limit = length - MARK_SIZE if encrypted else length
-            out += self._pass_up_to(min(limit, len(self._buffer)))
-            if len(self._buffer) < length:
-                break
-            message = bytes(self._buffer[:length])
-            if encrypted:
-                self._hash.update(message)
-                tail = message[-MARK_SIZE:]
-                out += bytes(a ^ b for a, b in zip(tail, self._mark, strict=True))
-                self._passed, self.complete = length, True
-            elif not self._read(message):
-                self.complete = True
-                self._peer.refuse()
-            else:
-                del self._buffer[:length]
-                self._passed = 0
-        if self.complete:
-            out += self.release()
-        elif len(self._buffer) < _HEADER:
-            out += self._pass_up_to(len(self._buffer))
-        return bytes(out)
-
-    def release(self) -> bytes:
-        """Everything not passed yet, as it is."""
-        rest = bytes(self._buffer[self._passed :])
-        self._buffer.clear()
-        self._passed = 0
-        self.complete = True
-        return rest
-
-    def _pass_up_to(self, end: int) -> bytes:
-        start, self._passed = self._passed, max(self._passed, end)
-        return bytes(self._buffer[start : self._passed])
-
-    def _read(self, data: bytes) -> bool:
-        """A plaintext record: ServerHello, HelloRetryRequest or CCS; False for whatever cannot be marked."""
-        self._hash.update(data)
-        if data[0] == _CCS:
-            return True
-        if data[0] != _HANDSHAKE:
-            return False
-        mark = self._peer.mark_for(data[_HEADER:])
-        if mark is None:
-            return False
-        self._mark = mark
-        return True
