@@ -1,4 +1,4 @@
-"""For all tests: which TCP connections this process tries to make, as the interpreter's audit events tell."""
+"""For all tests: the event loop, and which TCP connections this process tries to make (by its audit events)."""
 
 import socket
 import sys
@@ -16,6 +16,12 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
         if isinstance(sock, socket.socket) and sock.type == socket.SOCK_STREAM and isinstance(address, tuple):
             for each in _watching:
                 each.append(address[:2])
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The one event loop that the data path is for."""
+    return "asyncio"
 
 
 @pytest.fixture

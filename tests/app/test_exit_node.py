@@ -21,11 +21,6 @@ pytestmark = pytest.mark.anyio
 POLICY = ExitPolicy(frozenset([80]))
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_the_settings_arrive(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = Settings(
         exit_max_connections=7, exit_connects_per_client=8, exit_streams_per_minute=9, exit_idle_minutes=10,

@@ -15,11 +15,6 @@ from tests.support.links import echo, site
 from tests.support.tls_servers import free_port, nginx
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def qnet(*arguments: str) -> tuple[int | None, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -13,11 +13,6 @@ from tests.support.links import CIRCUIT, allowing, attach, echo, link_pair, site
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Clock:
     """What ``Alive`` uses of an event loop, moved by hand."""
 

@@ -41,11 +41,6 @@ T = TypeVar("T")
 STATUS = Status(state=State.OFFLINE, mode="client", version="0", since=0.0)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Handler:
     """Answers status and hello, fails at the rest, each in its way."""
 

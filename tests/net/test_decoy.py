@@ -23,11 +23,6 @@ pytestmark = pytest.mark.anyio
 DISGUISE = Disguise(template("chromium"), APPEARANCES["chromium"], [authority().certificate])
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with nginx(tmp_path_factory.mktemp("decoy"), authority().issue(NAME)) as port:

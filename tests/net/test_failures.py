@@ -10,11 +10,6 @@ from qnet.net.failures import QuietTeller
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_only_the_kind_is_told(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(QuietTeller())

@@ -26,11 +26,6 @@ NGINX = Parting(1.0, (34, 19))
 FIN = 0, 0
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="module")
 def decoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with nginx(tmp_path_factory.mktemp("decoy"), authority().issue(NAME)) as port:

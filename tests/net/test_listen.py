@@ -53,11 +53,6 @@ async def test_serve_takes_connections() -> None:
     server.close()
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.mark.anyio
 async def test_accepted_connections_send_small_answers_at_once() -> None:
     accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()

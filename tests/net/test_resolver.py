@@ -15,11 +15,6 @@ pytestmark = pytest.mark.anyio
 BOTH = ["2001:db8::1", "192.0.2.1", "192.0.2.2"]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Clock:
     now = 1000.0
 

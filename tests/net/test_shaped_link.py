@@ -15,11 +15,6 @@ from tests.support.links import Pair, allowing, echo, link_pair, site, until
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def shape(pair: Pair, seed: bytes) -> None:
     script = load_profile().script(seed)
     client, peer = script.both(asyncio.get_running_loop().time())

@@ -27,11 +27,6 @@ LINKS = 12
 """So many that all come to one process once in 3¹¹ times."""
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Exit:
     """An exit of ``WORKERS`` processes for ``site``."""
 

@@ -39,11 +39,6 @@ pytestmark = pytest.mark.anyio
 PORT = 1234
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Session:
     """Only who it is counts here, and what it said it is."""
 

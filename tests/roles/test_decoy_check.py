@@ -23,11 +23,6 @@ HERE = "127.0.0.1"
 ECH = base64.b64encode(b"\0\x08" + bytes(8)).decode()
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Records(NameServer):
     """Also has an HTTPS record, ``https`` in text form."""
 

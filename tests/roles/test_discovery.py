@@ -25,11 +25,6 @@ pytestmark = pytest.mark.anyio
 ALONE = frozenset[bytes]()
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def network(founder: Ed25519PrivateKey, *operators: bytes, peers: tuple[bytes, ...] = ()) -> NetworkFile:
     now = int(time.time())
     draft = NetworkFile(public(founder), "n", now, tuple(map(Operator, operators)), peers=peers)

@@ -14,11 +14,6 @@ from tests.support.links import CIRCUIT, allowing, link_pair, silent_listener, s
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
 

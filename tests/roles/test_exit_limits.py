@@ -21,11 +21,6 @@ from tests.support.links import AMPLE, CIRCUIT, Pair, allowing, echo, link_pair,
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def policy(port: int) -> ExitPolicy:
     return ExitPolicy(frozenset(), allowing(port))
 

@@ -54,11 +54,6 @@ INSIDE_BY_NAME = {
 }
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Traps:
     """Listeners on every address of this machine, at one port; ``sprung`` counts who came."""
 

@@ -17,11 +17,6 @@ pytestmark = pytest.mark.anyio
 LOOPBACK = ["127.0.0.1"]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def end(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()

@@ -8,11 +8,6 @@ from qnet.roles.notice import notice_app
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_it_says_what_this_is_and_whom_to_write_to() -> None:
     app = httpx.ASGITransport(notice_app('a"<b>@example.org', (80, 443)))
     async with httpx.AsyncClient(transport=app, base_url="http://192.0.2.7") as asking:

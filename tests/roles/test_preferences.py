@@ -21,11 +21,6 @@ from tests.support.peers import disguise
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Desk:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()

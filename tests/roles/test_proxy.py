@@ -21,11 +21,6 @@ from tests.support.links import CIRCUIT, Pair, allowing, link_pair, silent_liste
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class OneLink:
     """A tunnel that is one link already, or none."""
 

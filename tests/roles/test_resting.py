@@ -21,11 +21,6 @@ pytestmark = pytest.mark.anyio
 SOON = Parting(0.8, (34, 19))
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="module")
 def decoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with nginx(tmp_path_factory.mktemp("decoy"), authority().issue(NAME)) as port:

@@ -17,11 +17,6 @@ PATHS = ["/", "/status", "/status.txt", "/ready", "/ping", "/metrics", "/config"
 EVIL = "<script>alert('&\"{state}{0}')</script>"
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def status(state: State = State.CONNECTED, **more: object) -> Status:
     return Status(state=state, mode="client", version="0.1", since=0.0, **more)  # type: ignore[arg-type]
 

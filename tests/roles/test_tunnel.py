@@ -28,11 +28,6 @@ pytestmark = pytest.mark.anyio
 OFFLINE, CONNECTING, CONNECTED = State.OFFLINE, State.CONNECTING, State.CONNECTED
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="module")
 def decoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with nginx(tmp_path_factory.mktemp("decoy"), authority().issue(NAME)) as port:

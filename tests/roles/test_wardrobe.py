@@ -24,11 +24,6 @@ from tests.support.peers import disguise
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Session:
     """Only who it is counts."""
 
