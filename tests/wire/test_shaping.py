@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from qnet.wire import frames
 from qnet.wire.cbor import encode
 from qnet.wire.channel import MAX_BODY, MAX_PLAINTEXT, MIN_BODY, RECORD_HEADER, TAG, BadRecordError
 from qnet.wire.cover.client import CoverClient
+from qnet.wire.cover.exchange import CoverError
 from qnet.wire.cover.opening import Guise
 from qnet.wire.events import Broken, StreamData
 from qnet.wire.frames import HEADER, Frame, FrameError
@@ -356,6 +358,33 @@ def test_what_comes_of_the_page_behind_n2_is_checked(tmp_path: Path) -> None:
     changed[7] ^= 1
     with pytest.raises(BadRecordError):
         result.padding(bytes(changed))
+
+
+def playing(folder: Path, *, acknowledged: int) -> tuple[Trio, Profile]:
+    profile = Profile(7, [(463, [1400, 2000], 1, 0, 0, 0, 0, acknowledged)], [([[120, 0, 0, 0]], [[900, 1, 0]])])
+    trio = Trio(folder)
+    trio.config = replace(trio.config, profile=profile)
+    trio.peer = trio.new_peer()
+    return trio, profile
+
+
+@pytest.mark.parametrize("acknowledged", [0, 1])
+def test_the_decoys_settings_ack_is_seen_where_the_script_has_it(acknowledged: int, tmp_path: Path) -> None:
+    trio, profile = playing(tmp_path / "decoy", acknowledged=acknowledged)
+    trio.run(CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame()))
+    assert trio.result is not None
+    assert bodies(b"".join(trio.to_client)).count(26) == 1 + acknowledged, "its SETTINGS are as large"
+
+
+def test_what_was_withheld_comes_before_what_the_decoy_says_next(tmp_path: Path) -> None:
+    """Without the right key for N1 the client talks to the decoy, of whom it has to hear every byte."""
+    trio, profile = playing(tmp_path / "decoy", acknowledged=0)
+    wrong = replace(trio.known, noise=X25519PrivateKey.generate().public_key().public_bytes_raw())
+    with pytest.raises(CoverError, match="alert"):
+        trio.run(CoverClient(wrong, guise(trio, profile), os.urandom, NOW, settings_frame()))
+    told = bodies(b"".join(trio.to_client))
+    assert told.count(26) == 2 and told[-1] != 26, "an alert follows"
+    assert b"".join(trio.to_client).endswith(trio.decoy.sent[-100:])
 
 
 @pytest.mark.parametrize("theirs", [None, Profile.parse(encode(TINY))], ids=["none", "another version"])
