@@ -92,7 +92,7 @@ class Popup:
 
     def shows(self, part: str) -> bool:
         """Whether the part is visible."""
-        return bool(self._ask(f"document.querySelector({json.dumps(f'#{part}')}).checkVisibility()"))
+        return bool(self._ask(f"{_found(f'#{part}')}?.checkVisibility() ?? false"))
 
     def screenshot(self, path: Path) -> None:
         """Save what the popup shows."""

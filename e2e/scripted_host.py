@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import msgspec
+import segno
 
 from qnet.browser.pac import compile_pac
 from qnet.wire.errors import Place
@@ -129,8 +130,9 @@ LISTS = [
         error=ErrorInfo(code="list-fetch", message="the list's server answers 404", hint="Check the address"),
     ),
 ]
+LINK = "qnet:" + "pkZvdW5kZXI" * 30
 INVITATION = InvitationInfo(
-    link="qnet:" + "pkZvdW5kZXI" * 30, qr=["".join(rng.choice("01") for _ in range(57)) for _ in range(57)]
+    link=LINK, qr=["".join("1" if dark else "0" for dark in row) for row in segno.make_qr(LINK, error="l").matrix]
 )
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>\u202egnp.exe"
 LONG = "w" * 2_000

@@ -1,6 +1,7 @@
 """The main job in real Firefox with the real host, helper, peer and decoy: through, direct, and never around."""
 
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from e2e.bidi import BidiError
-from e2e.firefox import Firefox, Popup, firefox, wait_until
+from e2e.firefox import Firefox, Popup, firefox, in_browser, wait_until
 from e2e.listeners import Site, site
 from qnet.browser.launcher import write_launcher
 from qnet.net.control_client import request
@@ -108,6 +109,62 @@ def test_through_then_direct(lab: Lab, extension: Path) -> None:
         popup.press()
         popup.wait_for("off")
         assert running.open(lab.url) == "outside"
+
+
+RIVALS = {
+    "its setting": """browser.proxy.settings.set({ value: {
+        proxyType: "manual", http: "127.0.0.1:PORT", socks: "127.0.0.1:PORT", httpProxyAll: true } });""",
+    "its listener": """browser.proxy.onRequest.addListener(
+        () => ({ type: "http", host: "127.0.0.1", port: PORT }), { urls: ["<all_urls>"] });""",
+}
+
+
+def rival(lab: Lab, way: str) -> Path:
+    """An extension that leads every page to the outside's listener."""
+    folder = lab.home.parent / "rival"
+    folder.mkdir()
+    manifest = {
+        "manifest_version": 2,
+        "name": "Some other proxy",
+        "version": "1",
+        "permissions": ["proxy", "<all_urls>"],
+        "browser_specific_settings": {"gecko": {"id": "rival@example.test"}},
+        "background": {"scripts": ["background.js"]},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "background.js").write_text(RIVALS[way].replace("PORT", str(lab.outside.port)))
+    return folder
+
+
+def test_another_extensions_setting_changes_nothing(lab: Lab, extension: Path) -> None:
+    with browser(lab, extension) as running:
+        popup = connect(running)
+        running.install(rival(lab, "its setting"))
+        time.sleep(1)
+        assert running.open(lab.url) == "inside"
+        assert popup.state() == "connected"
+        assert not lab.outside.hits
+
+
+def test_another_extensions_listener_is_noticed(lab: Lab, tmp_path: Path) -> None:
+    ours = build("firefox", tmp_path / "seeing")
+    manifest = json.loads((ours / "manifest.json").read_text())
+    for name in ("management", "webRequest"):  # what the popup asks a person for
+        manifest["optional_permissions"].remove(name)
+        manifest["permissions"].append(name)
+    (ours / "manifest.json").write_text(json.dumps(manifest))
+    with browser(lab, ours) as running:
+        popup = connect(running)
+        assert running.open(lab.url) == "inside"
+        running.install(rival(lab, "its listener"))
+        wait_until(lambda: running.open(lab.url) == "outside", "the other extension has the last word")
+        popup.wait_for("conflict_other")
+        wait_until(lambda: "Some other proxy" in popup.text("rivals-list"), "it is named")
+        assert not popup.shows("rivals-list button"), "the browser lets nobody do that but the person"
+        assert "Turn off your other proxy" in popup.text()
+        in_browser(running.session, "AddonManager.getAddonByID('rival@example.test').then((addon) => addon.disable())")
+        wait_until(lambda: running.open(lab.url) == "inside", "ours takes over")
+        popup.wait_for("connected")
 
 
 def test_the_peer_goes_away(lab: Lab, extension: Path) -> None:

@@ -152,6 +152,30 @@ def test_rules_as_a_file(name: str, playwright: Playwright, tmp_path: Path) -> N
         until(lambda: len(somebody.rules()) == 2, "the same rules again")
 
 
+def test_nothing_of_firefoxs_private_windows(playwright: Playwright, tmp_path: Path) -> None:
+    """A private window goes through the tunnel, too, and leaves no word in the log."""
+    with person("firefox", playwright, tmp_path) as somebody:
+        assert isinstance(somebody.browser, Firefox)
+        popup = somebody.browser.open_popup()
+        popup.press()
+        popup.wait_for("connected")
+        log = somebody.browser.open_surface("options/options.html#log")
+        log.click("#log-on")
+        until(lambda: log.evaluate("chrome.storage.local.get('log').then(({ log }) => log === true)"), "the log is on")
+        before = len(somebody.inside.hits)
+        opened = f"browser.windows.create({{ url: '{somebody.url}private', incognito: true }}).then(({{ id }}) => id)"
+        window = somebody.browser.in_background(opened)
+        until(lambda: "/private" in somebody.inside.hits[before:], "the private page comes through the tunnel")
+        time.sleep(1)
+        log.evaluate(f"browser.windows.remove({window}).then(() => true)")  # or the next tab would be in it
+        assert somebody.browser.title_of(somebody.url + "ordinary") == "inside"
+        log.wait_for("#log-rows", "site.test")
+        entries = log.evaluate("chrome.storage.session.get('entries').then(({ entries }) => JSON.stringify(entries))")
+        hosts = [entry["host"] for entry in json.loads(entries) if entry["host"].startswith("site.test")]
+        assert len(hosts) == 1
+        assert not somebody.outside.hits
+
+
 def test_nothing_of_private_windows(playwright: Playwright, tmp_path: Path) -> None:
     """Chromium's private window goes through the tunnel where the extension is let in, and leaves no word."""
     with person("chromium", playwright, tmp_path) as somebody:

@@ -74,7 +74,12 @@ portal.start();
 
 const log = new ConnectionLog(api.storage, (url) => SITE.test(url));
 const observer = new Observer(api, showFailing, (tab, url, now) => log.note(url, now));
-observer.start();
+/** Begin whatever a person's leave to see requests is needed for, once there is it. */
+function startSeeing() {
+  observer.start();
+  proxyRequests.watch(() => reconciler.wake());
+}
+startSeeing();
 
 /** Tell the popups about `tab` what of its page failed, each with the verdict that a rule would have to change. */
 async function showFailing(tab) {
@@ -190,7 +195,7 @@ api.runtime.onInstalled.addListener(({ reason }) => {
 api.alarms.onAlarm.addListener(({ name }) => name === ALARM && reconciler.wake({ retry: true }));
 api.proxy.settings.onChange.addListener(() => reconciler.wake());
 api.permissions.onAdded.addListener(() => {
-  observer.start();
+  startSeeing();
   portal.start();
   reconciler.wake({ retry: true });
 });

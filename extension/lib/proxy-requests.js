@@ -2,7 +2,8 @@
 // browser that starts, or an event page that wakes, asks nobody before it knows: until storage is read, requests wait.
 //
 // Measured in Firefox: a listener that answers at once and loads later lets the first pages go direct; one that
-// promises its answer does not; a proxy on which nobody listens blocks.
+// promises its answer does not; a proxy on which nobody listens blocks. Another extension's settings come after our
+// listener and change nothing; another's listener that came later has the last word, and only requests show it.
 
 import { isOwn } from "./capture.js";
 import { api } from "./compat.js";
@@ -66,6 +67,26 @@ export function listen() {
   );
 }
 
+/** Whether requests were last seen to go where another extension wants. */
+let usurped = false;
+let watching = false;
+
+/** Look where requests really go, once the person lets us see them. @param {() => void} changed */
+export function watch(changed) {
+  if (watching || !api.webRequest?.onSendHeaders || !api.proxy.onRequest) return;
+  watching = true;
+  const look = ({ url, fromCache, proxyInfo }) => {
+    const wanted = force && proxyInfo !== undefined && !fromCache && !isOwn(url) ? force.decide({ url }) : null;
+    if (!wanted) return;
+    const elsewhere = proxyInfo?.host !== wanted.host || Number(proxyInfo.port) !== wanted.port;
+    if (elsewhere === usurped) return;
+    usurped = elsewhere;
+    changed();
+  };
+  api.webRequest.onSendHeaders.addListener(look, ALL);
+  api.webRequest.onErrorOccurred.addListener(look, ALL);
+}
+
 /** Whether the listener is asked at all: without this permission every page goes direct. */
 export function permitted() {
   return api.permissions.contains({ origins: ALL.urls });
@@ -83,6 +104,7 @@ export async function read() {
     hash: held ? force.hash : null,
     direct: held && /^var TABLE = /m.test(force.script),
     portal: held && portalHosts(force.script) !== null,
+    usurped: force !== null && usurped,
   };
 }
 

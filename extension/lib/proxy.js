@@ -7,8 +7,8 @@ import { hashOf } from "./pac.js";
 /**
  * Who decides about the proxy: we do, we could, another extension, or a policy.
  * `hash` is that of our script where it is the one in force, else null; `direct`: it lets some pages go directly;
- * `portal`: nothing but a network's sign-in page.
- * @typedef {{control: "ours" | "free" | "other" | "policy", hash: string | null, direct: boolean, portal: boolean}} Proxy
+ * `portal`: nothing but a network's sign-in page; `usurped`: requests were seen to go where another extension wants.
+ * @typedef {{control: "ours" | "free" | "other" | "policy", hash: string | null, direct: boolean, portal: boolean, usurped?: boolean}} Proxy
  */
 
 /** Holds every page back: Chromium blocks a request whose mandatory script throws (an empty answer would go direct). */

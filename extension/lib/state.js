@@ -102,6 +102,7 @@ function kindOf({ permitted, intent, proxy, expected, failure, status }) {
   if (intent === "off") return "off";
   if (!permitted) return "no_permission";
   if (proxy.control === "other" || proxy.control === "policy") return `conflict_${proxy.control}`;
+  if (proxy.usurped) return "conflict_other";
   if (failure && HOST_FAILURES.includes(failure.kind)) return `host_${failure.kind}`;
   const held = proxy.hash !== null;
   if (failure) return held ? "blocked" : "failed";

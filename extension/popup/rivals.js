@@ -1,7 +1,7 @@
 // Who else decides where pages go: the browser says that it is another extension, and which one only to whoever may see
 // the list of extensions, which a person allows by a press.
 
-import { api } from "../lib/compat.js";
+import { api, asksPerRequest } from "../lib/compat.js";
 import { text } from "../lib/words.js";
 
 const NEEDED = { permissions: ["management"] };
@@ -34,7 +34,8 @@ async function list() {
 function row({ id, name, mayDisable }) {
   const item = document.createElement("li");
   item.append(Object.assign(document.createElement("bdi"), { textContent: name }));
-  if (mayDisable) {
+  // Firefox lets an extension turn off nothing but themes, whatever it says of the others.
+  if (mayDisable && !asksPerRequest) {
     const off = Object.assign(document.createElement("button"), { type: "button", className: "quiet" });
     off.textContent = text("rivals_off");
     off.ariaLabel = `${text("rivals_off")}: ${name}`;

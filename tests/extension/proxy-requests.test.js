@@ -92,3 +92,30 @@ test("without the permission nothing is held, and nobody says so", async () => {
   const { control, hash, direct } = await requests.read();
   assert.deepEqual([control, hash, direct], ["ours", null, false]);
 });
+
+test("requests that another extension leads elsewhere are noticed, and so is its end", async () => {
+  const { area, release } = slow({ script: SCRIPT });
+  const { requests } = await started(area);
+  release();
+  let sees;
+  const event = { addListener: (listener) => (sees = listener) };
+  chrome.webRequest = { onSendHeaders: event, onErrorOccurred: event };
+  let changes = 0;
+  requests.watch(() => changes++);
+  assert.equal((await requests.read()).usurped, false);
+  const steps = [
+    [{ ...REQUEST, proxyInfo: { host: "127.0.0.1", port: "4321", type: "socks" } }, false],
+    [{ ...REQUEST, proxyInfo: { host: "127.0.0.1", port: "8080", type: "http" } }, true],
+    [{ ...REQUEST, proxyInfo: null, fromCache: true }, true],
+    [{ ...REQUEST, proxyInfo: { host: "127.0.0.1", port: 4321, type: "socks" } }, false],
+    [{ ...REQUEST, proxyInfo: null }, true],
+  ];
+  for (const [request, usurped] of steps) {
+    sees(request);
+    assert.equal((await requests.read()).usurped, usurped);
+  }
+  assert.equal(changes, 3);
+  await requests.clear();
+  assert.equal((await requests.read()).usurped, false);
+  delete chrome.webRequest;
+});

@@ -37,6 +37,7 @@ const CASES = [
   ["host_broken", { failure: { kind: "broken" }, proxy: FREE }],
   ["host_crashed", { failure: { kind: "crashed" } }],
   ["conflict_other", { proxy: { control: "other", hash: null } }],
+  ["conflict_other", { proxy: { control: "ours", hash: "h", usurped: true } }],
   ["conflict_policy", { proxy: { control: "policy", hash: null } }],
   ["no_permission", { permitted: false, proxy: FREE }],
 ];
