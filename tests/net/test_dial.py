@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import pytest
 from blockbuster import BlockBuster
@@ -194,3 +195,23 @@ async def test_without_file_descriptors_nothing_is_known_to_be_a_strangers() -> 
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert caught.value.code is Reset.LIMIT
+
+
+def test_what_this_machine_is_to_an_address_is_asked_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def own(addresses: Sequence[str]) -> frozenset[str]:
+        asked.extend(addresses)
+        return frozenset(addresses) & {"192.0.2.1"}
+
+    monkeypatch.setattr(dial, "own_among", own)
+    monkeypatch.setattr(dial, "routable", lambda addresses: [each for each in addresses if each != "192.0.2.3"])
+    here = dial.Surroundings()
+    addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    for now in (5.0, 5.9):
+        assert here.own(addresses, now) == {"192.0.2.1"}
+        assert here.routable(addresses, now) == addresses[:2]
+    assert asked == addresses
+    assert here.own(["192.0.2.4"], 5.95) == frozenset()
+    assert here.own(addresses, 6.0) == {"192.0.2.1"}
+    assert asked == [*addresses, "192.0.2.4", *addresses]

@@ -31,6 +31,10 @@ _REASONS = {
 }
 
 
+AGE_SECONDS = 1.0
+"""How old may be what is known of an address: interfaces and routes come and go."""
+
+
 class DialError(Exception):
     """No connection; ``code`` says why in the words of a stream's reset."""
 
@@ -73,6 +77,37 @@ def own_among(addresses: Sequence[str]) -> frozenset[str]:
         for address in addresses
         if _source(address) == address or (binds[_family(address)] and _can_bind(address))
     )
+
+
+class Surroundings:
+    """What this machine is to addresses, asked at most once in ``AGE_SECONDS`` of each.
+
+    A page opens many connections to one address, and asking costs as much as connecting.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[bool, bool]] = {}
+        self._until = 0.0
+
+    def own(self, addresses: Sequence[str], now: float) -> frozenset[str]:
+        """See ``own_among``. ``now``: seconds of any steady clock."""
+        self._learn(addresses, now)
+        return frozenset(address for address in addresses if self._known[address][0])
+
+    def routable(self, addresses: Sequence[str], now: float) -> list[str]:
+        """See ``routable``."""
+        self._learn(addresses, now)
+        return [address for address in addresses if self._known[address][1]]
+
+    def _learn(self, addresses: Sequence[str], now: float) -> None:
+        if now >= self._until:
+            self._known.clear()
+            self._until = now + AGE_SECONDS
+        unknown = [address for address in addresses if address not in self._known]
+        if unknown:
+            own = own_among(unknown)
+            reached = set(routable(unknown))
+            self._known |= {address: (address in own, address in reached) for address in unknown}
 
 
 def routable(addresses: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from qnet.mesh.exit_policy import ExitPolicy, carried, permitted
 from qnet.net.channel import Channel
-from qnet.net.dial import DialError, OutOfFilesError, connect, own_among, routable
+from qnet.net.dial import DialError, OutOfFilesError, Surroundings, connect
 from qnet.net.link import Link
 from qnet.net.stream import StreamSocket
 from qnet.roles.abuse_log import AbuseLog, Refusal
@@ -87,6 +87,7 @@ class Exit:
         self._accounted: dict[Channel, tuple[int, int]] = {}
         self._requests = self._success = self._blocked = self._limited = 0
         self._refused_elsewhere: list[bytes] = []
+        self._surroundings = Surroundings()
         self._writing = threading.Lock()
         self._out_of_files_said = -HOUSEKEEPING_SECONDS
         self.closed = False
@@ -193,10 +194,11 @@ class Exit:
         if not self._policy.may_ask(port):
             raise _RefusedError(Refusal.PORT)
         found = await self._resolver.addresses(host)
-        addresses = permitted(self._policy, found, port, own_among(carried(found)))
+        now = asyncio.get_running_loop().time()
+        addresses = permitted(self._policy, found, port, self._surroundings.own(carried(found), now))
         if not addresses:
             raise _RefusedError(Refusal.ADDRESS)
-        return routable(addresses), port
+        return self._surroundings.routable(addresses, now), port
 
     # --- the books
 

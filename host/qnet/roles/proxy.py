@@ -46,6 +46,7 @@ class Proxy:
         self._tunnel = tunnel
         self._verdict = verdict
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changes = 0
         self._carried: WeakKeyDictionary[asyncio.Transport, tuple[ProxyRequest, StreamSocket]] = WeakKeyDictionary()
 
     def protocol(self, *, optimistic: bool) -> asyncio.BaseProtocol:
@@ -79,12 +80,12 @@ class Proxy:
             await self._open(connection, done)
 
     async def _open(self, connection: "_Connection", done: Done[ProxyRequest]) -> None:
-        request = done.result
-        if refused := self._refusal(request):
-            connection.refuse(failure(request, refused))
+        request, asked = done.result, self._changes
+        verdict = self._verdict(request.host, request.port)
+        if verdict.action is RuleAction.BLOCK:
+            connection.refuse(failure(request, FailureReason.BLOCKED))
             return
         try:
-            verdict = self._verdict(request.host, request.port)
             stream = await self._tunnel.open(
                 request.host, request.port, country=verdict.country, hops=verdict.hops or None
             )
@@ -93,7 +94,7 @@ class Proxy:
             return
         if connection.optimistic and request.port == TLS_PORT and request.kind != "http":
             stream.send_first(done.trailing)
-            self._carry(connection, stream, request)
+            self._carry(connection, stream, request, asked)
             return
         trailing = done.trailing
         if request.body is not None:
@@ -103,22 +104,22 @@ class Proxy:
         stream.send_first(request.first + trailing)
         reason = await self._outcome(stream)
         if reason is None:
-            self._carry(connection, stream, request)
+            self._carry(connection, stream, request, asked)
         else:
             connection.refuse(failure(request, _REASONS.get(reason, FailureReason.INTERNAL)))
 
-    def _refusal(self, request: ProxyRequest, stream: StreamSocket | None = None) -> FailureReason | None:
-        """Why ``request`` may not go, or not on ``stream``, which it has."""
+    def _refusal(self, request: ProxyRequest, stream: StreamSocket) -> FailureReason | None:
+        """Why ``request`` may not go on ``stream``, which it has."""
         verdict = self._verdict(request.host, request.port)
         if verdict.action is RuleAction.BLOCK:
             return FailureReason.BLOCKED
-        if stream is None or not verdict.is_particular:
+        if not verdict.is_particular:
             return None
         return None if self._tunnel.meets(stream, verdict.country, verdict.hops) else FailureReason.NO_ROUTE
 
-    def _carry(self, connection: "_Connection", stream: StreamSocket, request: ProxyRequest) -> None:
-        """Connect program and stream, unless the rules have come to refuse it meanwhile."""
-        if refused := self._refusal(request, stream):
+    def _carry(self, connection: "_Connection", stream: StreamSocket, request: ProxyRequest, asked: int) -> None:
+        """Connect program and stream, unless the rules have come to refuse it since they were ``asked``."""
+        if asked != self._changes and (refused := self._refusal(request, stream)):
             stream.give_up(Reset.CLOSED)
             connection.refuse(failure(request, refused))
             return
@@ -128,6 +129,7 @@ class Proxy:
 
     def rules_changed(self) -> None:
         """End what the rules no longer let through: a browser asks for many pages on a connection that it has."""
+        self._changes += 1
         for transport, (request, stream) in list(self._carried.items()):
             if not transport.is_closing() and self._refusal(request, stream):
                 transport.abort()

@@ -95,6 +95,8 @@ class RuleSet:
         """What happens to the canonical ``host``."""
         if is_mesh_name(host):
             return Verdict(RuleAction.BLOCK)
+        if not self.rules:
+            return Verdict(self.default)
         best = min((self._keyed[key] for key in keys_of(host) if key in self._keyed), default=len(self.rules))
         for index, wanted, matches in self._searched:
             if index > best:
