@@ -5,12 +5,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.support.network import Node
+from tools.bench import links
 from tools.bench.starts import await_listening
 from tools.bench.subjects import Subject, resident
 
 IDLE_STREAMS = 1000
+IDLE_CIRCUITS = 200
 BUSY_STREAMS = 1000
 BUSY_BYTES = 1_000_000_000
 
@@ -34,6 +37,21 @@ def per_idle_stream(subject: Subject, site: int) -> float:
     before = resident(subject.processes[0])
     with _load(subject, site, "idle", IDLE_STREAMS):
         return (resident(subject.processes[0]) - before) / IDLE_STREAMS / 1000
+
+
+def per_idle_circuit(subject: Subject, roots: Path) -> float:
+    """KB of a relay's memory per circuit of a client's own link through it, open and silent."""
+    relay, exit = subject.nodes[1], subject.nodes[2]
+    resting: list[float] = []
+
+    def look() -> None:
+        assert relay.process is not None
+        resting.append(float(resident(relay.process.pid)))
+
+    for count in (40, IDLE_CIRCUITS):  # what the first circuits cost once
+        look()
+        links.hold_circuits([relay.home, exit.home], roots, count, look)
+    return (resting[3] - resting[2]) / IDLE_CIRCUITS / 1000
 
 
 def busy(subject: Subject, site: int) -> float:

@@ -97,6 +97,13 @@ class NextHop(asyncio.BufferedProtocol):
                 self._pass_on(record(body))
                 return
         self._transport.write(self._exchange.take_output())
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """A circuit may last for hours: what only its handshake needed is not kept so long."""
+        if self._messages >= 2 and self._answered:
+            self._exchange = Passage()
+            self.on_answer = lambda: None
 
     def extended(self, client_digest: bytes, server_digest: bytes) -> None:
         """Only clients are told this."""
@@ -148,6 +155,7 @@ class NextHop(asyncio.BufferedProtocol):
             self.on_answer()
             self._carry = exchange.trailing
             self._channel.send_message(self._circuit, second)
+            self._tidy()
 
     def _receive_records(self, arrived: memoryview) -> None:
         position = 0

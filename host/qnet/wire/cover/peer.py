@@ -329,7 +329,9 @@ class CoverPeer:
                 payload = self._noise.read(message)
                 self._phase = _Phase.TUNNEL
                 trailing, self._held = bytes(self._held), bytearray()
-                yield Established(self._noise.keys(), payload, trailing, self._script)
+                established = Established(self._noise.keys(), payload, trailing, self._script)
+                self._forget()
+                yield established
                 return
         except (NotAuthenticError, NoiseError):
             self._held[:0] = data
@@ -337,6 +339,13 @@ class CoverPeer:
             return
         if self._after_handshake >= self._quiet_after:
             yield from self._send_second()
+
+    def _forget(self) -> None:
+        """A tunnel may last for days: what only its handshake needed is not kept so long."""
+        self._hello = self._script = None
+        self._hellos = self._message = b""
+        self._client_hash = hashlib.sha256()
+        del self._noise, self._incoming, self._outgoing
 
     # --- from the decoy
 
