@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +17,18 @@ IDLE_STREAMS = 1000
 IDLE_CIRCUITS = 200
 BUSY_STREAMS = 1000
 BUSY_BYTES = 1_000_000_000
+SETTLE_SECONDS = 3.0
+"""What a helper still does after it has begun to listen."""
 
 
 def idle(node: Node) -> float:
-    """MB of a helper that has just started."""
+    """MB of a helper that nobody uses."""
     with subprocess.Popen(
         [sys.executable, "-m", "qnet", "run"], env=node.environment, stdout=subprocess.DEVNULL
     ) as process:
         try:
             await_listening(node)
+            time.sleep(SETTLE_SECONDS)
             return resident(process.pid) / 1e6
         finally:
             process.terminate()

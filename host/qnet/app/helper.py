@@ -157,6 +157,9 @@ class Helper:
                         tunnel.lease("command line")
                 _log.info("ready as %s", self._settings.mode)
                 self._ready()
+                if can.proxies and self._settings.shaping:
+                    # A tenth of a second, which the first link would wait for.
+                    group.start_soon(anyio.to_thread.run_sync, load_profile)
                 if not can.relays:
                     group.start_soon(self._serve_status, status_socket, None)
                 await self._stop.wait()
