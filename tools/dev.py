@@ -33,6 +33,7 @@ PACKAGES = {
     "git": "git",
     "gnutls-serv": "gnutls-bin",
     "ip": "iproute2",
+    "microsocks": "microsocks",
     "nginx": "nginx-light",
     "node": "nodejs",
     "npm": "npm",
@@ -69,9 +70,9 @@ LINT = [
 TYPES = [Stage("types", ["mypy"])]
 DEMO_PROGRAMS = ("chromium", "nginx", "openssl", "tshark")
 NETWORK_PROGRAMS = ("curl", "nginx", "openssl")
-BENCH_PROGRAMS = (*DEMO_PROGRAMS, "ip", "ss-server", "tor")
+BENCH_PROGRAMS = (*DEMO_PROGRAMS, "ip", "microsocks", "ss-server", "tor")
 EVIDENCE_PROGRAMS = ("chromium", "firefox-esr", "gnutls-serv", "nginx", "openssl")
-TEST_PROGRAMS = (*DEMO_PROGRAMS, "curl", "firefox-esr", "git", "ip", "node", "npm", "redis-server")
+TEST_PROGRAMS = (*BENCH_PROGRAMS, "curl", "firefox-esr", "git", "node", "npm", "redis-server")
 
 VERBS = {
     "demo": Verb("show the product at work", [Stage("demo", ["python", "tools/demo.py"], False)], DEMO_PROGRAMS),

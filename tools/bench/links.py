@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
+from qnet.app.profile import load_profile
 from qnet.app.trust import load_roots
 from qnet.net.channel import Channel
 from qnet.net.circuit import Circuit
@@ -30,22 +32,50 @@ class _Client:
     def link_closed(self, link: Link, reason: str) -> None: ...
 
 
-def cold_links(homes: Sequence[Path], roots: Path, count: int) -> list[float]:
+def cold_links(homes: Sequence[Path], roots: Path, count: int, *, shaped: bool) -> list[float]:
     """Milliseconds of ``count`` circuits one after the other, each on a link of its own, through the nodes' peers."""
+    peers, disguise = _peers(homes, roots)
+    if shaped:
+        load_profile()
+        disguise = replace(disguise, profile=load_profile)
+    return asyncio.run(_cold(peers, disguise, count))
+
+
+def _peers(homes: Sequence[Path], roots: Path) -> tuple[list[Descriptor], Disguise]:
     record = resources.files("qnet").joinpath("data", "templates", f"{BROWSER}.hello").read_bytes()
     disguise = Disguise(Template.from_record(record, BROWSER), APPEARANCES[BROWSER], load_roots(str(roots)))
-    peers = [verify((home / "data" / "descriptor.qnet").read_bytes(), time.time()) for home in homes]
-    return asyncio.run(_cold(peers, disguise, count))
+    return [verify((home / "data" / "descriptor.qnet").read_bytes(), time.time()) for home in homes], disguise
+
+
+def hold_circuits(homes: Sequence[Path], roots: Path, count: int, held: Callable[[], None]) -> None:
+    """Open ``count`` circuits through the nodes' peers, each on a link of its own; call ``held`` while they rest."""
+    peers, disguise = _peers(homes, roots)
+    asyncio.run(_hold(peers, disguise, count, held))
+
+
+async def _hold(peers: Sequence[Descriptor], disguise: Disguise, count: int, held: Callable[[], None]) -> None:
+    scratch = Scratch()
+    made = [await _circuit(peers, disguise, scratch) for _ in range(count)]
+    await asyncio.sleep(1.0)
+    held()
+    for link in made:
+        link.close("measured")
+    await asyncio.sleep(0.5)
+
+
+async def _circuit(peers: Sequence[Descriptor], disguise: Disguise, scratch: Scratch) -> Link:
+    link = await connect(places(peers[0]), peer_keys(peers[0]), disguise, scratch, _Client())
+    circuit = Circuit(link)
+    for peer in peers[1:]:
+        await circuit.extend(peer.signed, peer_keys(peer))
+    return link
 
 
 async def _cold(peers: Sequence[Descriptor], disguise: Disguise, count: int) -> list[float]:
     scratch, took = Scratch(), []
     for _ in range(count):
         began = time.perf_counter()
-        link = await connect(places(peers[0]), peer_keys(peers[0]), disguise, scratch, _Client())
-        circuit = Circuit(link)
-        for peer in peers[1:]:
-            await circuit.extend(peer.signed, peer_keys(peer))
+        link = await _circuit(peers, disguise, scratch)
         took.append((time.perf_counter() - began) * 1000)
         link.close("measured")
         await asyncio.sleep(0.02)

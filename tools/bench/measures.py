@@ -46,7 +46,8 @@ class Work(NamedTuple):
 
     def do(self, subject: Subject, site: int, *, short: bool) -> Done:
         """Do it once through ``subject`` towards the site at port ``site``."""
-        words = [str(word) for word in (subject.socks, "127.0.0.1", site, *(self.short if short else self.full))]
+        host, port = subject.site or ("127.0.0.1", site)
+        words = [str(word) for word in (subject.socks, host, port, *(self.short if short else self.full))]
         before = subject.cpu_seconds()
         command = [sys.executable, "-m", "tests.support.load", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
@@ -56,32 +57,38 @@ class Work(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """One figure of a work, and the bound of its ratio ours / theirs."""
+    """One figure of a work, and the bound of its ratio ours / theirs; None where it is only reported."""
 
     name: str
     unit: str
     of: Callable[[Done], float]
-    bound: Bound
+    bound: Bound | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours against another, by one work in each round."""
+    """Ours against another, by one work in each round. ``table``: which table its rows belong to."""
 
     work: Work
     ours: str
     theirs: str
     figures: tuple[Figure, ...]
+    table: str = "work"
 
 
 @dataclass
 class Result:
-    """What came of one row. ``values``: by subject, one a round; ``figure``: what ``bound`` is about."""
+    """What came of one row. ``values``: by subject, one a round; ``figure``: what ``bound``, if any, is about."""
 
     name: str
     unit: str
-    bound: Bound
+    bound: Bound | None
     values: dict[str, list[float]] = field(default_factory=dict)
+    table: str = "work"
+
+    def holds(self, *, short: bool = False) -> bool | None:
+        """Whether the figure is within its bound; None without one."""
+        return None if self.bound is None else self.bound.holds(self.figure, short=short)
 
     @property
     def is_ratio(self) -> bool:
@@ -124,6 +131,7 @@ PARALLEL = Work(("download", GB, 16), ("download", 100 * MB, 16))
 DOWN_ONION = Work(("download", 200 * MB), ("download", 20 * MB))
 FIRST = Work(("first", 60), ("first", 20))
 CONNECTIONS = Work(("connections", 1000, 16), ("connections", 200, 16))
+PAGES = Work(("pages", 30, 6, 20_000), ("pages", 5, 6, 20_000))
 
 COMPARISONS = (
     Comparison(
@@ -153,6 +161,16 @@ COMPARISONS = (
     ),
     Comparison(
         FIRST,
+        "browser",
+        "shadowsocks",
+        (
+            Figure(
+                "first byte of a new stream, one hop, as a browser opens it", "ms", _milliseconds, Bound("≤", 1.5, 6.0)
+            ),
+        ),
+    ),
+    Comparison(
+        FIRST,
         "three",
         "tor",
         (Figure("first byte of a new stream, three hops", "ms", _milliseconds, Bound("≤", 0.15, 0.6)),),
@@ -162,5 +180,19 @@ COMPARISONS = (
         "one",
         "shadowsocks",
         (Figure("new connections, one hop", "1/s", _per_second, Bound("≥", 0.5, 0.1)),),
+    ),
+    Comparison(
+        DOWN,
+        "one",
+        "microsocks",
+        (Figure("1 GB download beside a proxy without encryption, the limit", "MB/s", _rate),),
+    ),
+    *(
+        Comparison(work, "one", "unshaped", (figure,), "shaping")
+        for work, figure in (
+            (DOWN, Figure("1 GB download, shaped link", "MB/s", _rate)),
+            (FIRST, Figure("first byte of a new stream, shaped link", "ms", _milliseconds)),
+            (PAGES, Figure("six streams of 20 kB at once, shaped link", "ms", _milliseconds)),
+        )
     ),
 )

@@ -1,31 +1,40 @@
 """Who is measured: proxies with a SOCKS5 port, each a few processes of its own on this computer."""
 
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from qnet.net.control_client import request
+from qnet.wire.messages import GetPac
 from tests.support.network import DECOY_NAME, Node, joined_client, public_node, started
 from tests.support.tls_servers import Authority, free_port, nginx
 from tools.bench.tor import tor_network
 
 TICKS = os.sysconf("SC_CLK_TCK")
+BROWSED = ("site.test", 443)
 CIPHER = "chacha20-ietf-poly1305"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """``socks``: the port of its proxy, 0 for none; ``processes``: their ids, the client's first."""
+    """``socks``: the port of its proxy, 0 for none; ``processes``: their ids, the client's first.
+
+    ``site``: by what name and port it is asked for the site, if not by the site's own.
+    """
 
     name: str
     socks: int
     processes: Sequence[int] = ()
     nodes: Sequence[Node] = field(default=(), compare=False)
+    site: tuple[str, int] | None = None
 
     def cpu_seconds(self) -> float:
         """CPU time of its processes until now."""
@@ -96,24 +105,45 @@ def tor(folder: Path) -> Iterator[Subject]:
 
 
 @contextmanager
-def qnet(folder: Path, site: int, hops: int) -> Iterator[Subject]:
-    """Ours, by its own commands; the exit may reach the site at port ``site``."""
+def qnet(folder: Path, site: int, hops: int, *, shaping: bool = True) -> Iterator[Subject]:
+    """Ours, by its own commands; the exit may reach the site at port ``site``.
+
+    ``shaping``: whether the client shapes its links.
+    """
     with ExitStack() as stack:
         folder.mkdir()
         authority = Authority()
         roots = authority.write(folder)
         (folder / "decoy").mkdir()
         decoy = stack.enter_context(nginx(folder / "decoy", authority.issue(DECOY_NAME)))
-        nodes = []
+        nodes, to = [], f"{BROWSED[0]}:{BROWSED[1]}"
         for number in range(1, hops + 1):
             last = number == hops
-            rules = [f"--exit-allow=127.0.0.1/32:{site}", "--exit-only"] if last else ["--relay-allow=127.0.0.1/32:*"]
+            rules = (
+                [f"--exit-allow=127.0.0.1/32:{site}", "--exit-only", f"--exit-map={to}=127.0.0.1:{site}"]
+                if last
+                else ["--relay-allow=127.0.0.1/32:*"]
+            )
             mode, name = "super" if last else "relay", f"peer{number}"
             node = public_node(folder / name, free_port(), decoy, roots, rules, mode=mode, nickname=name)
             nodes.append(stack.enter_context(started(node)))
-        client = stack.enter_context(started(joined_client(folder / "client", nodes, roots, hops)))
+        made = joined_client(folder / "client", nodes, roots, hops)
+        if not shaping:
+            settings = made.home / "config" / "settings.json"
+            settings.write_text(json.dumps(json.loads(settings.read_text()) | {"shaping": False}))
+        client = stack.enter_context(started(made))
         processes = [node.process.pid for node in (client, *nodes) if node.process is not None]
-        yield Subject(f"QNet, {hops} hop{'s' * (hops > 1)}", client.socks_port, processes, (client, *nodes))
+        name = f"QNet, {hops} hop{'s' * (hops > 1)}" if shaping else "without shaping"
+        yield Subject(name, client.socks_port, processes, (client, *nodes))
+
+
+def as_browser(subject: Subject) -> Subject:
+    """The same at the port that its browsers are given, for a site at the port of TLS."""
+    chunk = request(subject.nodes[0].home / "run" / "control.sock", GetPac(id=1)).pac
+    found = re.search(r"127\.0\.0\.1:(\d+)", chunk.text) if chunk is not None else None
+    if found is None:
+        raise RuntimeError("no proxy script")
+    return replace(subject, name=f"{subject.name}, a browser's", socks=int(found[1]), site=BROWSED)
 
 
 def missing(programs: Sequence[str]) -> list[str]:

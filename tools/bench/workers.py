@@ -10,7 +10,9 @@ from pathlib import Path
 
 from tests.support.network import DECOY_NAME, Node, joined_client, public_node, started
 from tests.support.tls_servers import Authority, free_port, nginx
+from tools.bench.measures import Bound, Result
 
+NAME = "exit of two processes beside one, each with a tenth of a core"
 CLIENTS = 8
 PART = 0.1
 """Of a core, for each of the exit's processes."""
@@ -67,9 +69,13 @@ def holder() -> Iterator[Callable[[int], None] | None]:
                     time.sleep(0.1)
 
 
-def rates(folder: Path, site: int, counts: Sequence[int]) -> list[float]:
-    """MB/s of all clients together through an exit of each of ``counts`` processes."""
-    return [_rate(folder / f"workers{count}", site, count) for count in counts]
+def result(folder: Path, site: int, rounds: int) -> Result:
+    """MB/s of all clients together."""
+    values: dict[str, list[float]] = {"two processes": [], "one": []}
+    for number in range(rounds):
+        for count, name in ((2, "two processes"), (1, "one")):
+            values[name].append(_rate(folder / f"workers{number}-{count}", site, count))
+    return Result(NAME, "MB/s", Bound("≥", 1.7, 1.2), values)
 
 
 def _rate(folder: Path, site: int, count: int) -> float:

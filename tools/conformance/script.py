@@ -37,7 +37,8 @@ def script(profile: bytes, seed: bytes) -> tuple[list[Row], list[Row], int]:
         return pause * (768 + draw.below(513)) / 1024 / 10000
 
     request, page, after, before_third, *_ = heads[draw.below(len(heads))]
-    up: list[Row] = [(request, 0, 0.0)]
+    cookies = max(request - 480, 0) // 2
+    up: list[Row] = [(request - cookies // 2 + draw.below(cookies) if cookies >= 2 else request, 0, 0.0)]
     down: list[Row] = [(vary(size), 1, 0.0) for size in page]
     while len(up) < 2 or len(up) + len(down) < LEAST:
         heard, said = len(down), len(up)

@@ -62,6 +62,8 @@ BACKLOG = 64 * 1024
 """Bytes that may wait for their records; whoever has more to say is held back."""
 
 _LENGTH = 2
+_REQUEST = 480
+"""Record body of a request that no cookie goes along with, in bytes."""
 _FREE = 600
 """Record bodies of at least this many bytes are a file's or a page's: their sizes vary, smaller ones are protocol."""
 
@@ -150,7 +152,7 @@ class Profile:
         request, page, after, pause, settle, before, between, acknowledges = self.heads[
             _below(len(self.heads), entropy)
         ]
-        up, down = [Step(request)], [Step(_vary(size, entropy), 1) for size in page]
+        up, down = [Step(_vary_request(request, entropy))], [Step(_vary(size, entropy), 1) for size in page]
         while len(up) < 2 or len(up) + len(down) < LEAST:
             heard, said = len(down), len(up)  # a page with little on it leads to another at once
             rows_up, rows_down = self.bodies[_below(len(self.bodies), entropy)]
@@ -180,6 +182,12 @@ def _vary(size: int, entropy: Entropy) -> int:
         return size
     span = size // 4
     return min(max(size - span // 2 + _below(span, entropy), _FREE), MAX_BODY - 1)
+
+
+def _vary_request(size: int, entropy: Entropy) -> int:
+    """A size near a request's: what is beyond the least is mostly cookies, which have any."""
+    span = (size - _REQUEST) // 2
+    return size if span < 2 else size - span // 2 + _below(span, entropy)
 
 
 def _jitter(tenths: int, entropy: Entropy) -> float:
