@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+import qnet.net.stream
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net import endings
-from qnet.net.link import LINK_WRITE_HIGH, LINK_WRITE_LEAST
-from qnet.wire.frames import Reset
+from qnet.net.link import LINK_WRITE_HIGH, LINK_WRITE_LEAST, OVERFULL
+from qnet.net.stream import LATE
+from qnet.wire.frames import MAX_DATA, Reset
 from qnet.wire.scratch import BULK
 from qnet.wire.streams import INITIAL_WINDOW
 from tests.support.links import CIRCUIT, Pair, allowing, attach, echo, link_pair, site, until
@@ -397,3 +399,50 @@ async def test_what_a_finished_stream_has_not_handed_over_counts_until_it_is_gon
         socket._transport.abort()  # type: ignore[union-attr]
         await until(lambda: budget.used == 0)
         writer.transport.abort()
+
+
+async def test_of_a_full_link_each_stream_learns_when_it_speaks_and_then_they_take_turns() -> None:
+    count, size = 24, 600_000
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(b"x" * size)
+        await writer.drain()
+        writer.write_eof()
+
+    async with site(serve) as port, link_pair(policy(port)) as pair:
+        apps = [await pair.application(port) for _ in range(count)]
+        for _, stream in apps:
+            assert await stream.opened is None
+        link = pair.peer.link
+        link.pause_writing()
+        for (_, writer), _ in apps:
+            writer.write(b"!")
+        await asyncio.sleep(0.3)
+        assert pair.peer.bytes_up == count * LATE, "each has said one thing more, and waits"
+        link.resume_writing()
+        answers = await asyncio.gather(*(reader.read(-1) for (reader, _), _ in apps))
+        assert [len(answer) for answer in answers] == [size] * count
+        for (_, writer), _ in apps:
+            writer.close()
+
+
+async def test_a_link_that_is_more_than_full_stops_its_streams_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qnet.net.stream, "LATE", MAX_DATA)
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(bytes(1 << 20))
+        await reader.read()
+
+    count = 250
+    async with site(flood) as port, link_pair(policy(port)) as pair:
+        link = pair.peer.link
+        transport = link._transport
+        pair.client.link._transport.pause_reading()
+        streams = [pair.client.open(CIRCUIT, "127.0.0.1", port) for _ in range(count)]
+        await until(lambda: pair.exit.counts.success == count, 20)
+        await asyncio.sleep(1.0)
+        assert transport.get_write_buffer_size() < LINK_WRITE_HIGH + OVERFULL + 2 * MAX_DATA
+        assert not link.closed
+        for stream in streams:
+            stream.abort(Reset.CLOSED)

@@ -1,7 +1,7 @@
 """One secure channel's traffic: its streams' sockets, and the ways on of its circuits."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from qnet.net.alive import Alive
@@ -72,6 +72,8 @@ class Channel:
         self.bytes_up = 0
         self.bytes_down = 0
         self._sockets: dict[tuple[int, int], StreamSocket] = {}
+        self._waiting: dict[StreamSocket, None] = {}
+        self._waking = False
 
     @property
     def link(self) -> "Link":
@@ -164,16 +166,42 @@ class Channel:
         self.flush()
 
     def pause(self) -> None:
-        """The link is full."""
-        for user in self._users():
-            user.pause()
+        """The link is full. Streams learn it when they say something more (``wait``): most of them do not."""
+        for handler in self.circuits.values():
+            handler.pause()
+
+    def pause_streams(self) -> None:
+        """The link is more than full: no stream may say anything."""
+        for socket in self._sockets.values():
+            self.wait(socket)
+
+    def wait(self, socket: StreamSocket) -> None:
+        """The stream has more to say than the link takes: it gets its turn."""
+        socket.pause()
+        self._waiting[socket] = None
 
     def resume(self) -> None:
         """The link takes more again."""
-        for socket in list(self._sockets.values()):
-            socket.continue_reading()
         for handler in list(self.circuits.values()):
             handler.resume()
+        if not self._waking:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let speak who has waited longest, and the next when that has filled its share or nothing.
+
+        One at a time, because whoever is let speak fills the link alone, and to stop many costs more than they say.
+        """
+        self._waking = False
+        while self._waiting and not self.paused:
+            socket = next(iter(self._waiting))
+            del self._waiting[socket]
+            socket.continue_reading()
+            if self._waiting:
+                # In the loop's next turn its socket is looked at, in the one after that it is the next one's.
+                self._waking = True
+                self.loop.call_soon(self.loop.call_soon, self._wake)
+                return
 
     def continue_circuit(self, circuit: int) -> None:
         """There may be room on the circuit again: its streams go on, those first that have waited longest."""
@@ -190,10 +218,6 @@ class Channel:
         for key, socket in self._sockets.items():
             if key[0] == circuit:
                 socket.hold()
-
-    def _users(self) -> Iterator[StreamSocket | CircuitHandler]:
-        yield from self._sockets.values()
-        yield from self.circuits.values()
 
     # --- towards the other side
 
@@ -263,6 +287,7 @@ class Channel:
 
     def forget(self, socket: StreamSocket) -> None:
         self._sockets.pop((socket.circuit, socket.stream), None)
+        self._waiting.pop(socket, None)
         self.session.gone(socket.circuit, socket.stream)
 
     def drop(self, socket: StreamSocket, code: Reset) -> None:
@@ -305,6 +330,7 @@ class Channel:
         self._ended = True
         self.session.close()
         sockets, self._sockets = self._sockets, {}
+        self._waiting.clear()
         for socket in sockets.values():
             socket.abort(Reset.LINK_LOST)
         circuits, self.circuits = self.circuits, {}

@@ -31,6 +31,9 @@ QUEUE_SECONDS = 0.004
 Whatever waits here waits in front of everything that comes later: a page's few bytes behind a download's many.
 """
 
+OVERFULL = 256 * 1024
+"""Bytes beyond its bound at which a full link has its streams stopped, all at once, instead of when they speak."""
+
 CONTROL_LIMIT = 4 * 1024 * 1024
 """Bytes waiting beyond which the link is given up: its other side does not read, and only control frames still go."""
 
@@ -179,6 +182,10 @@ class Link(asyncio.BufferedProtocol):
         for channel in list(self._channels):
             channel.pause()
 
+    def _pause_streams(self) -> None:
+        for channel in list(self._channels):
+            channel.pause_streams()
+
     def resume_writing(self) -> None:
         self._full = False
         self._fit()
@@ -212,6 +219,8 @@ class Link(asyncio.BufferedProtocol):
         self._transport.write(records)
         if TRANSPORT_KEEPS_VIEWS and self._transport.get_write_buffer_size():
             self.scratch.renew_sealed()
+        if self._full and self._transport.get_write_buffer_size() > self._high + OVERFULL:
+            self._pause_streams()
 
     def write_control(self, records: bytes) -> None:
         """Send records that no credit bounds; a link whose other side does not read is given up."""
@@ -236,6 +245,7 @@ class Link(asyncio.BufferedProtocol):
             self._held_back = session.held_back
             if self._held_back:
                 self._pause()
+                self._pause_streams()
             else:
                 self._resume()
 

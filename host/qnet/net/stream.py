@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 TRANSPORT_KEEPS_VIEWS = sys.version_info >= (3, 12)
 """From 3.12 on a transport keeps views of what it could not send at once instead of copying it."""
 
+LATE = 2048
+"""Bytes that a stream may still say when the link has just become full, and it did not know: a page's request."""
+
 
 class StreamSocket(asyncio.BufferedProtocol):
     """The protocol of the socket.
@@ -71,10 +74,10 @@ class StreamSocket(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         room = BULK if self._limit == 0 else min(max(self._sendable(), 1), self._channel.session.bulk)
-        left = self._channel.link.room
-        if left is not None:
-            # Something waits already: each stream gets its share of what may still come, at least a record.
-            room = min(room, max(MAX_DATA, left // max(1, self._channel.streams)))
+        if self._channel.paused:
+            room = min(room, LATE)
+        elif (left := self._channel.link.room) is not None:
+            room = min(room, max(MAX_DATA, left))
         return self._channel.scratch.payload[HEADROOM : HEADROOM + room]
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -84,6 +87,8 @@ class StreamSocket(asyncio.BufferedProtocol):
         if self._limit is not None:
             self._limit -= nbytes
         self._channel.send(self, nbytes)
+        if self._channel.paused:
+            self._channel.wait(self)
         if not self._may_read():
             self.pause()
             self._channel.check_room(self.circuit)
@@ -191,7 +196,9 @@ class StreamSocket(asyncio.BufferedProtocol):
             channel.send(self, len(piece))
         if self._transport is None or self._transport.is_closing():
             return
-        if self._unsent or channel.paused or not self._may_read():
+        if channel.paused:
+            channel.wait(self)
+        elif self._unsent or not self._may_read():
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
