@@ -342,7 +342,7 @@ def test_the_inner_handshake_travels_in_the_script_s_page(tmp_path: Path, chunk:
 
 
 def test_what_comes_of_the_page_behind_n2_is_checked(tmp_path: Path) -> None:
-    profile = Profile(7, [(463, [1400, 2000, 3000], 1, 0, 0, 0, 0, 1)], [([[120, 0, 0, 0]], [[900, 1, 0]])])
+    profile = visit([1400, 2000, 3000], acknowledged=1)
     trio = Trio(tmp_path / "decoy")
     trio.config = replace(trio.config, profile=profile)
     trio.peer = trio.new_peer()
@@ -360,8 +360,14 @@ def test_what_comes_of_the_page_behind_n2_is_checked(tmp_path: Path) -> None:
         result.padding(bytes(changed))
 
 
+def visit(page: list[int], *, acknowledged: int) -> Profile:
+    """A profile of one."""
+    head = [463, page, 1, 0, 0, 0, 0, acknowledged]
+    return Profile.parse(encode({0: 7, 1: [head], 2: [[[[120, 0, 0, 0]], [[900, 1, 0]]]]}))
+
+
 def playing(folder: Path, *, acknowledged: int) -> tuple[Trio, Profile]:
-    profile = Profile(7, [(463, [1400, 2000], 1, 0, 0, 0, 0, acknowledged)], [([[120, 0, 0, 0]], [[900, 1, 0]])])
+    profile = visit([1400, 2000], acknowledged=acknowledged)
     trio = Trio(folder)
     trio.config = replace(trio.config, profile=profile)
     trio.peer = trio.new_peer()

@@ -13,7 +13,8 @@ from tools.bench import links
 from tools.bench.starts import await_listening
 from tools.bench.subjects import Subject, resident
 
-IDLE_STREAMS = 1000
+IDLE_STREAMS = 900
+"""An exit has 1,000 places, and the last ones may not be free yet."""
 IDLE_CIRCUITS = 200
 BUSY_STREAMS = 1000
 BUSY_BYTES = 1_000_000_000

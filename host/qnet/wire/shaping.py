@@ -30,6 +30,7 @@ Both ends must read the same profile: the hello's credential names its version, 
 """
 
 import hashlib
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -118,11 +119,11 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Recorded visits, cut in two: how the page came, and all that followed."""
+    """Recorded visits, cut in two: how the page came, and all that followed, whose rows stand one behind the other."""
 
     version: int
     heads: Sequence[tuple[int, Sequence[int], int, int, int, int, int, int]]
-    bodies: Sequence[tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]]
+    bodies: Sequence[tuple["array[int]", "array[int]"]]
 
     @classmethod
     def parse(cls, data: bytes) -> "Profile":
@@ -130,14 +131,14 @@ class Profile:
         try:
             content = decode(data, limit=PROFILE_LIMIT)
             version, heads, bodies = content[0], content[1], content[2]
-            made = cls(int(version), heads, bodies)
+            made = cls(int(version), heads, [(_flat(up), _flat(down)) for up, down in bodies])
             for head in heads:
                 _check_rows([[size, head[2], head[4], head[3]] for size in (head[0], *head[1])])
                 _check_rows([[head[0], 0, 0, value] for value in (head[5], head[6], head[7])])
             for up, down in bodies:
                 _check_rows(up)
                 _check_rows([[size, 0, after, pause] for size, after, pause in down])
-        except (CborError, KeyError, IndexError, TypeError, ValueError) as error:
+        except (CborError, KeyError, IndexError, OverflowError, TypeError, ValueError) as error:
             raise ProfileError(f"the shaping profile cannot be read: {error}", "Install QNet anew") from None
         if not 0 < made.version < 256 or not heads or not bodies:
             raise ProfileError("the shaping profile is empty", "Install QNet anew")
@@ -156,16 +157,21 @@ class Profile:
         while len(up) < 2 or len(up) + len(down) < LEAST:
             heard, said = len(down), len(up)  # a page with little on it leads to another at once
             rows_up, rows_down = self.bodies[_below(len(self.bodies), entropy)]
-            for size, within, beyond, wait in rows_up:
+            for size, within, beyond, wait in zip(*[iter(rows_up)] * 4, strict=True):
                 needs = heard + beyond if beyond else min(after + within, heard)
                 up.append(Step(_vary(size, entropy), needs, _jitter(wait, entropy)))
-            for size, asked, wait in rows_down:
+            for size, asked, wait in zip(*[iter(rows_down)] * 3, strict=True):
                 down.append(Step(_vary(size, entropy), said + asked, _jitter(wait, entropy)))
             if said == 1:
                 up[1] = Step(up[1].size, after, _jitter(pause, entropy))
             after = len(down)
         opening = _jitter(before, entropy) / 10, _jitter(between, entropy) / 10
         return Script(self, up, down, len(page), settle / 1e4, opening, bool(acknowledges))
+
+
+def _flat(rows: Sequence[Sequence[int]]) -> "array[int]":
+    """Some 25,000 rows are kept for as long as a helper runs: as lists they would take 10 MB."""
+    return array("I", [number for row in rows for number in row])
 
 
 def _check_rows(rows: Sequence[Sequence[int]]) -> None:
