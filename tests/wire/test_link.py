@@ -193,9 +193,10 @@ def test_reset_both_ways_and_late_frames(pair: Pair) -> None:
 
 
 def test_too_many_streams_are_refused_with_a_reason(pair: Pair) -> None:
-    for _ in range(MAX_STREAMS - 1):
+    for _ in range(MAX_STREAMS):
+        assert pair.client.has_room(CIRCUIT)
         pair.open()
-    assert pair.client.has_room(CIRCUIT)
+    assert not pair.client.has_room(CIRCUIT)
     stream = pair.client.open(CIRCUIT, "one.too.many", 80, 0)
     assert pair.to_peer() == []
     assert pair.to_client() == [StreamReset(CIRCUIT, stream, Reset.LIMIT)]

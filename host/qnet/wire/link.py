@@ -215,8 +215,9 @@ class LinkSession(Reservable):
                 return  # late: this side has closed the circuit
             self._check_new(circuit)
             streams = self._circuits[circuit] = Streams(initiator=False, process=self._budget)
+        has_room = streams.has_room()
         stream = streams.accept(body.stream, now)
-        if streams.has_room():
+        if has_room:
             self._events.append(StreamOpen(circuit, body.stream, body.host, body.port))
         else:
             self.reset(circuit, stream.id, Reset.LIMIT)
