@@ -72,7 +72,7 @@ DEMO_PROGRAMS = ("chromium", "nginx", "openssl", "tshark")
 NETWORK_PROGRAMS = ("curl", "nginx", "openssl")
 BENCH_PROGRAMS = (*DEMO_PROGRAMS, "ip", "microsocks", "ss-server", "tor")
 EVIDENCE_PROGRAMS = ("chromium", "firefox-esr", "gnutls-serv", "nginx", "openssl")
-TEST_PROGRAMS = (*BENCH_PROGRAMS, "curl", "firefox-esr", "git", "node", "npm", "redis-server")
+TEST_PROGRAMS = (*BENCH_PROGRAMS, *EVIDENCE_PROGRAMS, "curl", "git", "node", "npm", "redis-server")
 
 VERBS = {
     "demo": Verb("show the product at work", [Stage("demo", ["python", "tools/demo.py"], False)], DEMO_PROGRAMS),
