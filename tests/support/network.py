@@ -5,13 +5,17 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
+from qnet.net.control_client import request
+from qnet.wire.messages import Connect, GetStatus, State
 from tests.support.tls_servers import Authority, free_port, nginx
 
 DECOY_NAME = "decoy.test"
@@ -64,6 +68,21 @@ class Node:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{status} instead of {state}")
             time.sleep(0.05)
+
+    def let_go(self) -> None:
+        """End a client's link that nobody uses, as somebody does who connects and goes away: the next stream makes one.
+
+        Raises ``RuntimeError`` where it does not end.
+        """
+        control = self.home / "run" / "control.sock"
+        for _ in range(20):
+            request(control, Connect(id=1))
+            time.sleep(0.05)
+            status = request(control, GetStatus(id=1)).status
+            if status is not None and status.state is State.OFFLINE:
+                return
+            time.sleep(0.1)
+        raise RuntimeError("the link does not end")
 
 
 @dataclass(slots=True)
@@ -191,9 +210,15 @@ class Community:
         return client
 
     def listed(self, operator: Node) -> list[str]:
-        """The ids that an operator's directory shows."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{operator.status_port}/api/relays/by-country", timeout=5) as got:
-            return [item["peer_id"] for items in json.load(got).values() for item in items]
+        """The ids that an operator's directory shows; while it begins anew in another network there is none."""
+        url = f"http://127.0.0.1:{operator.status_port}/api/relays/by-country"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as got:
+                return [item["peer_id"] for items in json.load(got).values() for item in items]
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            return []
 
     def settle(self, count: int, seconds: float = START_SECONDS) -> None:
         """Wait until every operator lists ``count`` peers."""

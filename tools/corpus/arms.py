@@ -8,14 +8,11 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qnet.net.control_client import request
-from qnet.wire.messages import Connect, GetStatus, State
 from tests.support.network import DECOY_NAME, joined_client, public_node, started
 from tests.support.tls_servers import Authority, nginx, running, wait_for
 from tests.support.tun import Internet, Wire, internet
@@ -139,21 +136,8 @@ def _ours(
         settings.write_text(json.dumps(json.loads(settings.read_text()) | {"shaping": shaping}))
         client.inside = net.inside("client")
         stack.enter_context(started(client))
-        control = client.home / "run" / "control.sock"
         proxy = f"socks5://127.0.0.1:{client.socks_port}"
-        yield Arm(name, proxy, f"{ADDRESSES['peer']}:{port}", lambda: _let_go(control))
-
-
-def _let_go(control: Path) -> None:
-    """Whoever connects and goes away ends what nobody uses: the next page makes a new link."""
-    for _ in range(20):
-        request(control, Connect(id=1))
-        time.sleep(0.05)
-        status = request(control, GetStatus(id=1)).status
-        if status is not None and status.state is State.OFFLINE:
-            return
-        time.sleep(0.1)
-    raise RuntimeError("the link does not end")
+        yield Arm(name, proxy, f"{ADDRESSES['peer']}:{port}", client.let_go)
 
 
 @contextmanager
