@@ -19,8 +19,8 @@ from qnet.wire.descriptor import verify
 from qnet.wire.scratch import Scratch
 from tests.network.conftest import MEDIUM, Site
 from tests.support.links import Owner, attach
-from tests.support.network import DECOY_NAME, Node, public_node, started
-from tests.support.tls_servers import Authority, free_port, nginx
+from tests.support.network import Node, public_node, standing_decoy, started
+from tests.support.tls_servers import free_port
 
 WORKERS = 3
 LINKS = 12
@@ -43,7 +43,7 @@ class Exit:
     @property
     def others(self) -> list[int]:
         """Ids of the further processes."""
-        return [int(each) for each in Path(f"/proc/{self.first}/task/{self.first}/children").read_text().split()]
+        return self.node.children()
 
     async def link(self) -> Link:
         found = verify((self.node.home / "data" / "descriptor.qnet").read_bytes(), time.time())
@@ -77,14 +77,13 @@ def wait_until(true: object, seconds: float = 15.0) -> None:
 @pytest.fixture
 def exit(site: Site, tmp_path: Path) -> Iterator[Exit]:
     with ExitStack() as stack:
-        authority = Authority()
-        roots = authority.write(tmp_path)
-        (tmp_path / "decoy").mkdir()
-        decoy = stack.enter_context(nginx(tmp_path / "decoy", authority.issue(DECOY_NAME)))
+        decoy = stack.enter_context(standing_decoy(tmp_path))
         rules = [f"--exit-allow=127.0.0.1/32:{site.port}", "--exit-only", f"--workers={WORKERS}"]
         port = free_port()
-        node = stack.enter_context(started(public_node(tmp_path / "exit", port, decoy, roots, rules, mode="exit")))
-        made = Exit(node, roots, port)
+        node = stack.enter_context(
+            started(public_node(tmp_path / "exit", port, decoy.port, decoy.roots, rules, mode="exit"))
+        )
+        made = Exit(node, decoy.roots, port)
         wait_until(lambda: listeners(port) == WORKERS)
         yield made
 

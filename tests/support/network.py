@@ -69,6 +69,12 @@ class Node:
                 raise TimeoutError(f"{status} instead of {state}")
             time.sleep(0.05)
 
+    def children(self) -> list[int]:
+        """Ids of the processes that its helper has started."""
+        assert self.process is not None
+        first = self.process.pid
+        return [int(each) for each in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+
     def let_go(self) -> None:
         """End a client's link that nobody uses, as somebody does who connects and goes away: the next stream makes one.
 
@@ -167,18 +173,34 @@ def started(made: Node) -> Iterator[Node]:
             made.process.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Decoy:
+    """nginx as ``DECOY_NAME`` at ``port``. ``roots``: the file with what its certificate comes from."""
+
+    authority: Authority
+    roots: Path
+    port: int
+
+
+@contextmanager
+def standing_decoy(folder: Path) -> Iterator[Decoy]:
+    """A decoy with its files in ``folder``, which exists."""
+    authority = Authority()
+    roots = authority.write(folder)
+    (folder / "decoy").mkdir()
+    with nginx(folder / "decoy", authority.issue(DECOY_NAME)) as port:
+        yield Decoy(authority, roots, port)
+
+
 @contextmanager
 def network(folder: Path, *exit_rules: str) -> Iterator[Network]:
     """Everything up, the client joined but not connected. ``exit_rules``: ``--exit-allow`` and the like."""
     with ExitStack() as stack:
-        authority = Authority()
-        roots = authority.write(folder)
-        (folder / "decoy").mkdir()
-        decoy = stack.enter_context(nginx(folder / "decoy", authority.issue(DECOY_NAME)))
+        decoy = stack.enter_context(standing_decoy(folder))
         public = free_port()
-        peer = stack.enter_context(started(public_node(folder / "peer", public, decoy, roots, exit_rules)))
-        client = stack.enter_context(started(joined_client(folder / "client", [peer], roots)))
-        yield Network(authority, roots, decoy, public, peer, client)
+        peer = stack.enter_context(started(public_node(folder / "peer", public, decoy.port, decoy.roots, exit_rules)))
+        client = stack.enter_context(started(joined_client(folder / "client", [peer], decoy.roots)))
+        yield Network(decoy.authority, decoy.roots, decoy.port, public, peer, client)
 
 
 ANY_PORT = "--relay-allow=127.0.0.1/32:*"
@@ -254,10 +276,8 @@ def community(
     ``say`` is told each step.
     """
     with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
-        authority = Authority()
-        roots = authority.write(folder)
-        (folder / "decoy").mkdir()
-        decoy = stack.enter_context(nginx(folder / "decoy", authority.issue(DECOY_NAME)))
+        stands = stack.enter_context(standing_decoy(folder))
+        roots, decoy = stands.roots, stands.port
         say(f"a decoy is up: https://{DECOY_NAME} (nginx)")
 
         def node(name: str, mode: str, rules: Sequence[str]) -> Node:

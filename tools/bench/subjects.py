@@ -14,8 +14,8 @@ from pathlib import Path
 
 from qnet.net.control_client import request
 from qnet.wire.messages import GetPac
-from tests.support.network import DECOY_NAME, Node, joined_client, public_node, started
-from tests.support.tls_servers import Authority, free_port, nginx
+from tests.support.network import Node, joined_client, public_node, standing_decoy, started
+from tests.support.tls_servers import free_port
 from tools.bench.tor import tor_network
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -112,10 +112,7 @@ def qnet(folder: Path, site: int, hops: int, *, shaping: bool = True) -> Iterato
     """
     with ExitStack() as stack:
         folder.mkdir()
-        authority = Authority()
-        roots = authority.write(folder)
-        (folder / "decoy").mkdir()
-        decoy = stack.enter_context(nginx(folder / "decoy", authority.issue(DECOY_NAME)))
+        decoy = stack.enter_context(standing_decoy(folder))
         nodes, to = [], f"{BROWSED[0]}:{BROWSED[1]}"
         for number in range(1, hops + 1):
             last = number == hops
@@ -125,9 +122,9 @@ def qnet(folder: Path, site: int, hops: int, *, shaping: bool = True) -> Iterato
                 else ["--relay-allow=127.0.0.1/32:*"]
             )
             mode, name = "super" if last else "relay", f"peer{number}"
-            node = public_node(folder / name, free_port(), decoy, roots, rules, mode=mode, nickname=name)
+            node = public_node(folder / name, free_port(), decoy.port, decoy.roots, rules, mode=mode, nickname=name)
             nodes.append(stack.enter_context(started(node)))
-        made = joined_client(folder / "client", nodes, roots, hops)
+        made = joined_client(folder / "client", nodes, decoy.roots, hops)
         if not shaping:
             settings = made.home / "config" / "settings.json"
             settings.write_text(json.dumps(json.loads(settings.read_text()) | {"shaping": False}))

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tests.support.network import DECOY_NAME, Node, joined_client, public_node, started
-from tests.support.tls_servers import Authority, free_port, nginx
+from tests.support.network import Node, joined_client, public_node, standing_decoy, started
+from tests.support.tls_servers import free_port
 from tools.bench.measures import Result
 
 NAME = "exit of two processes beside one, each with a tenth of a core"
@@ -80,27 +80,23 @@ def result(folder: Path, site: int, rounds: int) -> Result:
 def _rate(folder: Path, site: int, count: int) -> float:
     with ExitStack() as stack:
         folder.mkdir()
-        authority = Authority()
-        roots = authority.write(folder)
-        (folder / "decoy").mkdir()
-        decoy = stack.enter_context(nginx(folder / "decoy", authority.issue(DECOY_NAME)))
+        decoy = stack.enter_context(standing_decoy(folder))
         rules = [f"--exit-allow=127.0.0.1/32:{site}", "--exit-only", f"--workers={count}"]
-        node = public_node(folder / "exit", free_port(), decoy, roots, rules, mode="exit")
+        node = public_node(folder / "exit", free_port(), decoy.port, decoy.roots, rules, mode="exit")
         exit = stack.enter_context(started(node))
         processes = _processes(exit, count)
         clients = [
-            stack.enter_context(started(joined_client(folder / f"client{number}", [node], roots)))
+            stack.enter_context(started(joined_client(folder / f"client{number}", [node], decoy.roots)))
             for number in range(CLIENTS)
         ]
         for client in clients:
-            _load(client, site, "first", 3)
+            subprocess.run(_load(client, site, "first", 3), check=True, stdout=subprocess.DEVNULL, timeout=60)
         hold = stack.enter_context(holder())
         assert hold is not None  # can_hold() said so
         for process in processes:
             hold(process)
         for client in clients:
-            words = [sys.executable, "-m", "tests.support.load", str(client.socks_port), "127.0.0.1", str(site)]
-            loading = subprocess.Popen([*words, "download", str(SIZE)], stdout=subprocess.DEVNULL)
+            loading = subprocess.Popen(_load(client, site, "download", SIZE), stdout=subprocess.DEVNULL)
             stack.callback(loading.wait)
             stack.callback(loading.kill)
         time.sleep(SETTLE_SECONDS)
@@ -113,19 +109,18 @@ def _carried(clients: Sequence[Node]) -> int:
     return sum(int(client.status()["traffic"]["down"]) for client in clients)
 
 
-def _load(client: Node, site: int, *words: object) -> None:
-    command = [sys.executable, "-m", "tests.support.load", str(client.socks_port), "127.0.0.1", str(site)]
-    subprocess.run([*command, *map(str, words)], check=True, stdout=subprocess.DEVNULL, timeout=60)
+def _load(client: Node, site: int, *words: object) -> list[str]:
+    """The command of a work through ``client``."""
+    return [sys.executable, "-m", "tests.support.load", *map(str, (client.socks_port, "127.0.0.1", site, *words))]
 
 
 def _processes(exit: Node, count: int) -> list[int]:
     """Ids of all of a node's processes."""
     assert exit.process is not None
-    first = exit.process.pid
     for _ in range(200):
-        others = [int(each) for each in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+        others = exit.children()
         if len(others) == count - 1:
             time.sleep(1.0)  # until they listen
-            return [first, *others]
+            return [exit.process.pid, *others]
         time.sleep(0.05)
     raise TimeoutError("the exit's processes do not start")

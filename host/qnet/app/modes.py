@@ -41,15 +41,14 @@ def capabilities(settings: Settings) -> Capabilities:
     found = MODES[settings.mode]
     if found.exits and not settings.abuse_email:
         raise ModeError("an exit needs an address for complaints", "set EXIT_ABUSE_EMAIL=you@example.org")
+    _check_workers(settings, found)
     if found.relays and settings.via is not None:
         _check_hidden(settings, found)
-        _check_workers(settings, found)
         return found
     if found.relays and (settings.listen is None or settings.decoy is None):
         raise ModeError(f"mode {settings.mode} needs --listen and --decoy", "or --via; see: qnet run --help")
     if found.relays and settings.address is None and _is_wildcard(settings.listen or ""):
         raise ModeError("nobody can connect to a wildcard", "say where the public reaches this node: --address")
-    _check_workers(settings, found)
     if settings.invite_only and settings.mdns and found.relays:
         raise ModeError("an invite-only node does not announce itself", "choose --invite-only or --mdns")
     return found

@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Callable
 
+from qnet.wire.shaping import AT_ONCE
+
 NEAR_SECONDS = 0.0015
 """How near its time no timer is set any more: what is so near is waited for turn by turn. It is soon over."""
 
-AT_ONCE = 0.00002
-"""Seconds by which it may be early: less than an event loop needs for a turn."""
-
 
 class Alarm:
-    """Calls ``ring`` once at the time that was last ``set``, in the event loop's clock."""
+    """Calls ``ring`` once at the time last ``set``, in the event loop's clock; as early as a script's steps may be."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
         self._loop = loop
