@@ -146,7 +146,7 @@ def test_the_second_implementation_reads_frames() -> None:
 
 
 def test_the_second_implementation_makes_the_same_script() -> None:
-    up, down, page = script(raw("shaping", "profile"), raw("shaping", "seed"))
+    up, down, page = script(raw("shaping", "profile"), raw("shaping", "seed"), GIVEN["shaping"]["name"])
     assert page == GIVEN["shaping"]["page"]
     for made, name in ((up, "up"), (down, "down")):
         assert [[size, after, round(pause, 6)] for size, after, pause in made] == GIVEN["shaping"][name]

@@ -5,6 +5,7 @@ All inputs are fixed. ``--check`` writes nothing and exits 1 if the file on disk
 
 import hashlib
 import json
+import struct
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -173,18 +174,25 @@ def _frames() -> _Json:
     return {name: each.hex() for name, each in made.items()}
 
 
+def _u16(*numbers: int) -> bytes:
+    return struct.pack(f">{len(numbers)}H", *numbers)
+
+
 def _shaping() -> _Json:
     profile = {
         0: 7,
-        1: [[640, [900, 120], 1, 50, 7, 60, 20, 1]],
-        2: [[[[700, 0, 0, 30], [54, 1, 0, 0]], [[5000, 1, 10]]]],
+        1: [
+            [[[640, [900, 120], 1, 50, 7, 60, 20, 1]], [[_u16(700, 1, 0, 0, 30, 54, 0, 1, 0, 0), _u16(5000, 1, 10)]]],
+            [[[450, [2000], 1, 40, 7, 60, 20, 0]], [[_u16(103, 1, 0, 0, 20, 53, 0, 0, 1, 5), _u16(800, 2, 0)]]],
+        ],
     }
     data = cbor.encode(profile)
-    script = shaping.Profile.parse(data).script(seed(18, shaping.SEED))
+    script = shaping.Profile.parse(data).script(seed(18, shaping.SEED), 11)
     rows = [[[step.size, step.after, round(step.pause, 6)] for step in steps] for steps in (script.up, script.down)]
     return {
         "profile": data.hex(),
         "seed": seed(18, shaping.SEED).hex(),
+        "name": 11,
         "page": script.page,
         "up": rows[0],
         "down": rows[1],

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.anyio
 
 
 def shape(pair: Pair, seed: bytes) -> None:
-    script = load_profile().script(seed)
+    script = load_profile().script(seed, 20)
     client, peer = script.both(asyncio.get_running_loop().time())
-    pair.client.session.shape(client, script.profile)
-    pair.peer.session.shape(peer, script.profile)
+    pair.client.session.shape(client, script)
+    pair.peer.session.shape(peer, script)
     pair.client.link.pump()
     pair.peer.link.pump()
 

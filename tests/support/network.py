@@ -114,6 +114,7 @@ def public_node(
     nickname: str = "tulip",
     address: int | None = None,
     host: str = "127.0.0.1",
+    decoy_name: str = DECOY_NAME,
 ) -> Node:
     """A peer in front of the decoy, not started; clients reach it at port ``address`` if not at ``listen``."""
     return Node(
@@ -124,7 +125,7 @@ def public_node(
             "--country=NL",
             f"--listen={host}:{listen}",
             f"--address={host}:{address or listen}",
-            f"--decoy={DECOY_NAME}:{decoy}",
+            f"--decoy={decoy_name}:{decoy}",
             f"--decoy-address=127.0.0.1:{decoy}",
             f"--decoy-roots={roots}",
             "--status-port=0",

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
+from struct import pack
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -22,15 +23,18 @@ from qnet.wire.frames import HEADER, Frame, FrameError
 from qnet.wire.link import LinkSession, settings_frame
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import HEADROOM, Scratch
-from qnet.wire.shaping import BACKLOG, PATIENCE, Joiner, Profile, ProfileError, Script, Shaper, Step
+from qnet.wire.shaping import BACKLOG, MAX_NAME, PATIENCE, Joiner, Profile, ProfileError, Script, Shaper, Step
 from qnet.wire.tls.verify import ChainVerifier
 from tests.support.cover_pair import NOW, Trio, authority, template
 
+HEAD = [452, [3000, 500], 1, 300, 5, 60, 20, 1]
+UP, DOWN = pack(">10H", 103, 1, 0, 0, 100, 60, 0, 0, 1, 0), pack(">6H", 900, 1, 0, 16401, 2, 0)
 TINY = {
     0: 7,
-    1: [[463, [3000, 500], 1, 300, 5, 60, 20, 1]],
-    2: [[[[120, 0, 0, 100], [60, 0, 1, 0]], [[900, 1, 0], [16401, 2, 0]]]],
+    1: [[[HEAD], [[UP, DOWN]]]],
 }
+NAME = 20
+"""Bytes of the decoy's name."""
 CIRCUIT = 1
 
 
@@ -61,13 +65,13 @@ def played(script: Script) -> tuple[list[int], list[int]]:
 def test_a_script_is_the_same_at_both_ends_and_differs_from_link_to_link() -> None:
     profile = load_profile()
     one, two = os.urandom(10), os.urandom(10)
-    assert profile.script(one) == profile.script(one) != profile.script(two)
+    assert profile.script(one, NAME) == profile.script(one, NAME) != profile.script(two, NAME)
 
 
 def test_every_script_of_the_bundled_profile_plays_to_its_end() -> None:
     profile = load_profile()
     for number in range(300):
-        script = profile.script(number.to_bytes(10, "big"))
+        script = profile.script(number.to_bytes(10, "big"), NAME)
         up, down = played(script)
         assert up == [step.size for step in script.up]
         assert down == [step.size for step in script.down]
@@ -76,11 +80,26 @@ def test_every_script_of_the_bundled_profile_plays_to_its_end() -> None:
 
 def test_sizes_that_name_a_file_vary_and_those_of_the_protocol_do_not() -> None:
     profile = Profile.parse(encode(TINY))
-    scripts = [profile.script(bytes([number])) for number in range(100)]
-    assert {script.up[1].size for script in scripts} == {120}
+    scripts = [profile.script(bytes([number]), NAME) for number in range(100)]
+    assert {script.up[0].size for script in scripts} == {452 + NAME}
+    assert {script.up[1].size for script in scripts} == {103 + NAME}
+    assert {script.up[2].size for script in scripts} == {60}
     assert {script.down[1].size for script in scripts} == {500}
     assert len({script.down[0].size for script in scripts}) > 50
     assert {script.down[3].size for script in scripts} == {MAX_BODY}
+
+
+def test_a_visitor_with_a_cookie_has_it_in_every_request() -> None:
+    more = [[[800, *HEAD[1:]]], [[pack(">5H", 700, 1, 0, 0, 100), DOWN]]]
+    profile = Profile.parse(encode(TINY | {1: [*TINY[1], more]}))
+    scripts = [profile.script(bytes([number]), NAME) for number in range(100)]
+    assert {(script.up[0].size > 500, script.up[1].size > 500) for script in scripts} == {(False, False), (True, True)}
+
+
+def test_the_longest_name_has_room() -> None:
+    long = TINY | {1: [[[HEAD], [[pack(">5H", MAX_BODY - 1, 1, 0, 0, 0), DOWN]]]]}
+    script = Profile.parse(encode(long)).script(b"1", MAX_NAME)
+    assert [script.up[0].size, script.up[1].size] == [452 + MAX_NAME, MAX_BODY]
 
 
 @pytest.mark.parametrize(
@@ -93,15 +112,23 @@ def test_sizes_that_name_a_file_vary_and_those_of_the_protocol_do_not() -> None:
         encode(TINY | {0: 0}),
         encode(TINY | {0: 256}),
         encode(TINY | {1: []}),
-        encode(TINY | {2: []}),
-        encode(TINY | {1: [[463, [MAX_BODY + 1], 1, 0, 0, 0, 0, 1]]}),
-        encode(TINY | {1: [[463, [MIN_BODY - 1], 1, 0, 0, 0, 0, 1]]}),
-        encode(TINY | {1: [[463, [3000], 1, -1, 0, 0, 0, 1]]}),
-        encode(TINY | {1: [[463, [3000], 1, 0, 0, 0, 0]]}),
-        encode(TINY | {2: [[[[120, 0, 4096, 0]], [[900, 1, 0]]]]}),
-        encode(TINY | {2: [[[], [[120, 0, 0]]]]}),
-        encode(TINY | {2: [[[[120, 0, 0, 0]], []]]}),
-        encode(TINY | {2: [[[[120, 0, "0", 0]], [[900, 1, 0]]]]}),
+        encode(TINY | {1: [[[HEAD], []]]}),
+        encode(TINY | {1: [[[], [[UP, DOWN]]]]}),
+        encode(TINY | {1: [[[HEAD], [[UP, DOWN]]], [[], []]]}),
+        encode(TINY | {1: [[[[452, [MAX_BODY + 1], 1, 0, 0, 0, 0, 1]], [[UP, DOWN]]]]}),
+        encode(TINY | {1: [[[[452, [MIN_BODY - 1], 1, 0, 0, 0, 0, 1]], [[UP, DOWN]]]]}),
+        encode(TINY | {1: [[[[MAX_BODY, [3000], 1, 0, 0, 0, 0, 1]], [[UP, DOWN]]]]}),
+        encode(TINY | {1: [[[[452, [], 1, 0, 0, 0, 0, 1]], [[UP, DOWN]]]]}),
+        encode(TINY | {1: [[[[452, [3000], 1, -1, 0, 0, 0, 1]], [[UP, DOWN]]]]}),
+        encode(TINY | {1: [[[[452, [3000], 1, 0, 0, 0, 0]], [[UP, DOWN]]]]}),
+        encode(TINY | {1: [[[HEAD], [[pack(">5H", 120, 0, 0, 4097, 0), DOWN]]]]}),
+        encode(TINY | {1: [[[HEAD], [[pack(">5H", MIN_BODY - 1, 0, 0, 0, 0), DOWN]]]]}),
+        encode(TINY | {1: [[[HEAD], [[UP, pack(">3H", MAX_BODY + 1, 0, 0)]]]]}),
+        encode(TINY | {1: [[[HEAD], [[b"", DOWN]]]]}),
+        encode(TINY | {1: [[[HEAD], [[UP, b""]]]]}),
+        encode(TINY | {1: [[[HEAD], [[UP[:-2], DOWN]]]]}),
+        encode(TINY | {1: [[[HEAD], [[UP[:-1], DOWN]]]]}),
+        encode(TINY | {1: [[[HEAD], [["up", DOWN]]]]}),
     ],
 )
 def test_a_damaged_profile_is_refused(content: bytes) -> None:
@@ -184,8 +211,8 @@ class Shaped:
         self.peer = LinkSession(TransportKeys(two, one, b""), initiator=False, scratch=Scratch(), now=0)
         self.client.open_circuit(CIRCUIT)
         client, peer = script.both(0.0)
-        self.client.shape(client, script.profile)
-        self.peer.shape(peer, script.profile)
+        self.client.shape(client, script)
+        self.peer.shape(peer, script)
         self.wire: deque[tuple[LinkSession, bytes]] = deque()
         self.sizes: dict[LinkSession, list[int]] = {self.client: [], self.peer: []}
         self.data: dict[LinkSession, bytes] = {self.client: b"", self.peer: b""}
@@ -232,7 +259,7 @@ def send(session: LinkSession, stream: int, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_session_says_what_it_has_in_the_records_of_its_script(seed: int) -> None:
-    script = load_profile().script(bytes([seed]))
+    script = load_profile().script(bytes([seed]), NAME)
     pair = Shaped(script)
     stream = pair.client.open(CIRCUIT, "site.test", 443, 0.0)
     up, down = os.urandom(1900), os.urandom(60_000)
@@ -250,12 +277,12 @@ def test_a_session_says_what_it_has_in_the_records_of_its_script(seed: int) -> N
 
 
 def test_who_has_much_to_say_is_held_back() -> None:
-    pair = Shaped(load_profile().script(b"1"))
+    pair = Shaped(load_profile().script(b"1", NAME))
     stream = pair.client.open(CIRCUIT, "site.test", 443, 0.0)
     pair.client.flush(0.0)
     pair.run()
     assert not pair.client.held_back
-    pair = Shaped(load_profile().script(b"1"))
+    pair = Shaped(load_profile().script(b"1", NAME))
     stream = pair.client.open(CIRCUIT, "site.test", 443, 0.0)
     pair.client.flush(0.0)
     assert send(pair.client, stream, bytes(BACKLOG - 100)) == b""
@@ -272,14 +299,14 @@ def test_who_has_much_to_say_is_held_back() -> None:
 
 
 def test_only_who_opened_the_link_may_go_to_another_page() -> None:
-    script = load_profile().script(b"2")
+    script = load_profile().script(b"2", NAME)
     pair = Shaped(script)
     pair.run()
     cost = pair.client.visit(b"0123456789", pair.now)
     assert cost > 10_000
     before = {session: len(sizes) for session, sizes in pair.sizes.items()}
     pair.run()
-    visited = load_profile().script(b"0123456789")
+    visited = load_profile().script(b"0123456789", NAME)
     assert pair.sizes[pair.client][before[pair.client] :] == [step.size for step in visited.up]
     assert pair.sizes[pair.peer][before[pair.peer] :] == [step.size for step in visited.down]
     for session, seed in ((pair.client, b"0123456789"), (pair.peer, b"short")):
@@ -363,7 +390,8 @@ def test_what_comes_of_the_page_behind_n2_is_checked(tmp_path: Path) -> None:
 def visit(page: list[int], *, acknowledged: int) -> Profile:
     """A profile of one."""
     head = [463, page, 1, 0, 0, 0, 0, acknowledged]
-    return Profile.parse(encode({0: 7, 1: [head], 2: [[[[120, 0, 0, 0]], [[900, 1, 0]]]]}))
+    body = [pack(">5H", 120, 0, 0, 0, 0), pack(">3H", 900, 1, 0)]
+    return Profile.parse(encode({0: 7, 1: [[[head], [body]]]}))
 
 
 def playing(folder: Path, *, acknowledged: int) -> tuple[Trio, Profile]:

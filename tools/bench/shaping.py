@@ -11,6 +11,8 @@ from tools.bench.measures import Result, Work
 from tools.bench.subjects import Subject
 
 SCRIPTS = 500
+NAME = 20
+"""Bytes of a decoy's name in a request."""
 ONCE = Work(("first", 1), ("first", 1))
 
 
@@ -23,6 +25,6 @@ def rows(shaped: Subject, unshaped: Subject, site: int, rounds: int) -> Iterator
             values[subject.name].append(ONCE.do(subject, site, short=False).answer[0] * 1000)
     yield Result("first byte on a new link, link included", "ms", None, values, "shaping")
     profile = load_profile()
-    made = [profile.script(os.urandom(SEED)) for _ in range(SCRIPTS)]
+    made = [profile.script(os.urandom(SEED), NAME) for _ in range(SCRIPTS)]
     kilobytes = [sum(RECORD_HEADER + step.size for step in (*each.up, *each.down)) / 1000 for each in made]
     yield Result("records of a script, both ways", "kB", None, {shaped.name: [median(kilobytes)]}, "shaping")

@@ -1,6 +1,7 @@
 """The script of a seed, from section 8 of docs/PROTOCOL.md: rows of (body size, records to wait for, pause)."""
 
 import hashlib
+import struct
 from typing import Any
 
 import cbor2
@@ -23,10 +24,10 @@ class Draw:
         return int.from_bytes(self._block[self._at - 8 : self._at], "big") % count
 
 
-def script(profile: bytes, seed: bytes) -> tuple[list[Row], list[Row], int]:
-    """Rows up, rows down (pauses in seconds), and how many of these the page has."""
+def script(profile: bytes, seed: bytes, name: int) -> tuple[list[Row], list[Row], int]:
+    """Rows up, rows down (pauses in seconds), and how many of these the page has. ``name``: the decoy's, in bytes."""
     content: dict[int, Any] = cbor2.loads(profile)
-    heads, bodies, draw = content[1], content[2], Draw(seed)
+    groups, draw = content[1], Draw(seed)
 
     def vary(size: int) -> int:
         if size < 600 or size >= 16401:
@@ -36,16 +37,19 @@ def script(profile: bytes, seed: bytes) -> tuple[list[Row], list[Row], int]:
     def jitter(pause: int) -> float:
         return pause * (768 + draw.below(513)) / 1024 / 10000
 
-    request, page, after, before_third, *_ = heads[draw.below(len(heads))]
-    cookies = max(request - 480, 0) // 2
-    up: list[Row] = [(request - cookies // 2 + draw.below(cookies) if cookies >= 2 else request, 0, 0.0)]
+    every = [(head, bodies) for heads, bodies in groups for head in heads]
+    (request, page, after, before_third, *_), bodies = every[draw.below(len(every))]
+    cookies = max(request - 460, 0) // 2
+    asks = request - cookies // 2 + draw.below(cookies) if cookies >= 2 else request
+    up: list[Row] = [(asks + name, 0, 0.0)]
     down: list[Row] = [(vary(size), 1, 0.0) for size in page]
     while len(up) < 2 or len(up) + len(down) < LEAST:
         heard, said = len(down), len(up)
         rows_up, rows_down = bodies[draw.below(len(bodies))]
-        for size, within, beyond, pause in rows_up:
-            up.append((vary(size), heard + beyond if beyond else min(after + within, heard), jitter(pause)))
-        for size, asked, pause in rows_down:
+        for size, named, within, beyond, pause in struct.iter_unpack(">5H", rows_up):
+            body = min(vary(size) + (name if named else 0), 16401)
+            up.append((body, heard + beyond if beyond else min(after + within, heard), jitter(pause)))
+        for size, asked, pause in struct.iter_unpack(">3H", rows_down):
             down.append((vary(size), said + asked, jitter(pause)))
         if said == 1:
             up[1] = (up[1][0], after, jitter(before_third))

@@ -15,8 +15,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-SITES, TRAINING = range(90), range(10_000, 10_200)
-"""Seeds of the sites that are scored, and of those that profiles are made of: none is in both."""
+SITES, TRAINING, DECOYS = range(90), range(10_000, 11_000), range(20_202, 20_220)
+"""Seeds of the sites that are scored, of those that profiles are made of, and of the decoys: none is in two.
+
+The decoys' names are as long as the sites'.
+"""
 ARMS = ("direct", "shaped", "unshaped", "shadowsocks", "tls-in-tls", "decoy")
 
 
@@ -28,7 +31,7 @@ def record(options: argparse.Namespace) -> None:
     seeds = TRAINING if options.training else SITES
     arms = ["direct"] if options.training else options.arms
     ours = {name: name == "shaped" for name in ("shaped", "unshaped") if name in arms or "decoy" in arms}
-    run(options.out, seeds, dict.fromkeys(arms, options.loads), ours, options.seconds)
+    run(options.out, seeds, DECOYS, dict.fromkeys(arms, options.loads), ours, options.seconds)
 
 
 def profile(options: argparse.Namespace) -> None:
@@ -89,7 +92,7 @@ def main(arguments: list[str]) -> int:
         made.add_argument("recordings", nargs="+", type=Path)
         made.add_argument("out", type=Path)
         if each is profile:
-            made.add_argument("--most", type=int, default=500, help="visits kept")
+            made.add_argument("--most", type=int, default=1000, help="visits kept")
     verb(score).add_argument("corpus", type=Path)
     options = parser.parse_args(arguments)
     options.run(options)

@@ -4,6 +4,7 @@ The client and the server side stand far apart, as far for each connection as it
 server. So a connection's own round trip tells nothing; what happens in it may.
 """
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -13,8 +14,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.network import DECOY_NAME, joined_client, public_node, started
-from tests.support.tls_servers import Authority, nginx, running, wait_for
+from tests.support.network import joined_client, public_node, started
+from tests.support.tls_servers import Authority, running, wait_for
 from tests.support.tun import Internet, Wire, internet
 from tools.bench.subjects import CIPHER
 from tools.corpus.sites import Site, server, write
@@ -23,6 +24,8 @@ ADDRESSES = {"client": "10.20.0.1", "peer": "10.21.0.1", "site": "10.22.0.1"}
 FAR = Wire(delay=0.008, rate=200e6 / 8, queue=2_500_000, spread=0.05, jitter=0.0015)
 NEAR = Wire(delay=0.002, rate=400e6 / 8, queue=2_500_000, spread=0.006, jitter=0.0005)
 PORT = 443
+DECOY = "127.0.0.1:9443"
+"""Where the decoys listen beside their peers."""
 
 NGINX = """\
 user root;
@@ -43,13 +46,12 @@ http {{
 
 
 @dataclass(frozen=True)
-class Arm:
+class Way:
     """``proxy``: for the browser, none for direct; ``server``: where the observed connection leads.
 
     ``fresh``: have the next load make a new connection.
     """
 
-    name: str
     proxy: str
     server: str
     fresh: Callable[[], None] = field(default=lambda: None)
@@ -57,42 +59,46 @@ class Arm:
 
 @dataclass(frozen=True)
 class World:
-    """Everything is up. ``roots``: what the browser has to trust."""
+    """Everything is up. ``roots``: what the browser has to trust; ``arms``: the ways of each kind."""
 
     internet: Internet
     roots: Path
-    arms: dict[str, Arm]
+    arms: dict[str, list[Way]]
     sites: list[Site]
+    decoys: list[Site]
 
 
 @contextmanager
-def world(folder: Path, sites: list[Site], shaping: dict[str, bool]) -> Iterator[World]:
-    """``shaping``: further helpers of ours, by arm's name, each with this value of its setting."""
+def world(folder: Path, sites: list[Site], decoys: list[Site], shaping: dict[str, bool]) -> Iterator[World]:
+    """``shaping``: arms of ours with this value of the setting, each with a helper and a peer for each decoy."""
     with ExitStack() as stack:
         authority = Authority()
         roots = authority.write(folder)
         wires = {("client", "peer"): FAR, ("client", "site"): FAR, ("peer", "site"): NEAR}
         net = stack.enter_context(internet(ADDRESSES, wires))
-        stack.enter_context(_web(folder / "web", sites, authority, net.inside("site")))
+        stack.enter_context(_web(folder / "web", sites, authority, f"{ADDRESSES['site']}:{PORT}", net.inside("site")))
+        stack.enter_context(_web(folder / "decoys", decoys, authority, DECOY, net.inside("peer")))
         names = [name for each in sites for name in each.origins]
-        arms = {"direct": Arm("direct", "", f"{ADDRESSES['site']}:{PORT}")}
-        for number, (name, value) in enumerate(shaping.items()):
-            place = folder / name
-            arms[name] = stack.enter_context(_ours(place, name, value, PORT + number, authority, roots, net, names))
-        arms["decoy"] = Arm("decoy", "", f"{ADDRESSES['peer']}:{PORT}")
-        arms["shadowsocks"] = stack.enter_context(_shadowsocks(folder, net, names))
-        arms["tls-in-tls"] = stack.enter_context(_tls_in_tls(folder, authority, net))
-        yield World(net, roots, arms, sites)
+        arms = {"direct": [Way("", f"{ADDRESSES['site']}:{PORT}")], "decoy": [Way("", f"{ADDRESSES['peer']}:{PORT}")]}
+        ports = itertools.count(PORT)
+        for name, value in shaping.items():
+            arms[name] = [
+                stack.enter_context(_ours(folder / f"{name}-{number}", decoy, value, next(ports), roots, net, names))
+                for number, decoy in enumerate(decoys)
+            ]
+        arms["shadowsocks"] = [stack.enter_context(_shadowsocks(folder, net, names))]
+        arms["tls-in-tls"] = [stack.enter_context(_tls_in_tls(folder, authority, net))]
+        yield World(net, roots, arms, sites, decoys)
 
 
 @contextmanager
-def _web(folder: Path, sites: list[Site], authority: Authority, inside: list[str]) -> Iterator[None]:
+def _web(folder: Path, sites: list[Site], authority: Authority, listen: str, inside: list[str]) -> Iterator[None]:
     certificates = folder / "certificates"
     certificates.mkdir(parents=True)
     servers = []
     for each in sites:
         write(each, folder / each.name)
-        servers.append(server(each, folder / each.name, certificates, authority, f"{ADDRESSES['site']}:{PORT}"))
+        servers.append(server(each, folder / each.name, certificates, authority, listen))
     configuration = folder / "nginx.conf"
     configuration.write_text(NGINX.format(folder=folder, servers="\n    ".join(servers)))
     log = folder / "nginx.log"
@@ -103,32 +109,14 @@ def _web(folder: Path, sites: list[Site], authority: Authority, inside: list[str
 
 @contextmanager
 def _ours(
-    folder: Path,
-    name: str,
-    shaping: bool,
-    port: int,
-    authority: Authority,
-    roots: Path,
-    net: Internet,
-    names: Sequence[str],
-) -> Iterator[Arm]:
+    folder: Path, decoy: Site, shaping: bool, port: int, roots: Path, net: Internet, names: Sequence[str]
+) -> Iterator[Way]:
     with ExitStack() as stack:
-        root = folder / "decoy-root"
-        (folder / "decoy").mkdir(parents=True)
-        write(Site(DECOY_NAME, 15_000, (), 0, 0), root)
-        decoy = stack.enter_context(
-            nginx(
-                folder / "decoy",
-                authority.issue(DECOY_NAME),
-                location=f"root {root};",
-                inside=net.inside("peer"),
-                port=9000 + port,
-            )
-        )
         site = f"{ADDRESSES['site']}:{PORT}"
         rules = [f"--exit-map={each}:{PORT}={site}" for each in names]
         rules += [f"--exit-allow={ADDRESSES['site']}/32:{PORT}", "--exit-only"]
-        peer = public_node(folder / "peer", port, decoy, roots, rules, nickname=name, host=ADDRESSES["peer"])
+        listens, name = int(DECOY.split(":")[1]), decoy.origins[0]
+        peer = public_node(folder / "peer", port, listens, roots, rules, host=ADDRESSES["peer"], decoy_name=name)
         peer.inside = net.inside("peer")
         stack.enter_context(started(peer))
         client = joined_client(folder / "client", [peer], roots)
@@ -136,12 +124,11 @@ def _ours(
         settings.write_text(json.dumps(json.loads(settings.read_text()) | {"shaping": shaping}))
         client.inside = net.inside("client")
         stack.enter_context(started(client))
-        proxy = f"socks5://127.0.0.1:{client.socks_port}"
-        yield Arm(name, proxy, f"{ADDRESSES['peer']}:{port}", client.let_go)
+        yield Way(f"socks5://127.0.0.1:{client.socks_port}", f"{ADDRESSES['peer']}:{port}", client.let_go)
 
 
 @contextmanager
-def _shadowsocks(folder: Path, net: Internet, names: Sequence[str]) -> Iterator[Arm]:
+def _shadowsocks(folder: Path, net: Internet, names: Sequence[str]) -> Iterator[Way]:
     """Its server resolves names as the system does: what ``ip netns exec`` puts over /etc tells it the sites'."""
     port, socks = 8388, 1090
     etc = Path("/etc/netns") / net.inside("peer")[-1]
@@ -154,12 +141,12 @@ def _shadowsocks(folder: Path, net: Internet, names: Sequence[str]) -> Iterator[
         running(folder / "ss-server.log", [*net.inside("peer"), "ss-server", *common]),
         running(folder / "ss-local.log", [*net.inside("client"), "ss-local", *common, "-l", str(socks)]),
     ):
-        yield Arm("shadowsocks", f"socks5://127.0.0.1:{socks}", f"{ADDRESSES['peer']}:{port}")
+        yield Way(f"socks5://127.0.0.1:{socks}", f"{ADDRESSES['peer']}:{port}")
     shutil.rmtree(etc)
 
 
 @contextmanager
-def _tls_in_tls(folder: Path, authority: Authority, net: Internet) -> Iterator[Arm]:
+def _tls_in_tls(folder: Path, authority: Authority, net: Internet) -> Iterator[Way]:
     port = 8443
     certificate, key = authority.issue("proxy.test").write(folder, "proxy")
     command = [sys.executable, "-m", "tools.corpus.connect_proxy", ADDRESSES["peer"], str(port), certificate, key]
@@ -167,7 +154,7 @@ def _tls_in_tls(folder: Path, authority: Authority, net: Internet) -> Iterator[A
     log = folder / "proxy.log"
     with running(log, [*net.inside("peer"), *command, target]) as process:
         wait_for(lambda: log.read_bytes().startswith(b"ready") or None, process, log)
-        yield Arm("tls-in-tls", f"https://proxy.test:{port}", f"{ADDRESSES['peer']}:{port}")
+        yield Way(f"https://proxy.test:{port}", f"{ADDRESSES['peer']}:{port}")
 
 
 def tap(net: Internet) -> "subprocess.Popen[str]":

@@ -1,10 +1,12 @@
 """A shaping profile from recordings: ``python -m tools.corpus profile RECORDING OUT``.
 
 Of each recorded page only its main connection counts, from the request on. What the handshake and HTTP/2 themselves
-say (tickets, SETTINGS and its ACK) is left out: those the real decoy says on every link.
+say (tickets, SETTINGS and its ACK) is left out: those the real decoy says on every link. So is the site's name from
+the requests that bring it: a script puts the decoy's in its place. Visits with and without a cookie make a group each.
 """
 
 import json
+import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +15,12 @@ from typing import Any, NamedTuple
 import zstandard
 
 from qnet.wire.cbor import encode
-from qnet.wire.channel import MIN_BODY
+from qnet.wire.channel import MAX_BODY, MIN_BODY
+from qnet.wire.cover.appearance import name_bytes
 from qnet.wire.cover.exchange import SECOND
 from qnet.wire.shaping import LEAST, Profile
 
-VERSION = 1
+VERSION = 2
 PREFACE, ACK, TICKETS = 87, 26, 2
 CONTROL = 90
 """Body of the largest record with nothing but SETTINGS and WINDOW_UPDATE."""
@@ -30,6 +33,11 @@ OPENED = 500
 """Hundredths of a millisecond between Finished, preface and request at the most."""
 SOON = 0.002
 """Seconds between two requests of one burst."""
+COOKIE = 460
+"""Body of the largest request of a page without a cookie, without the site's name."""
+ORIGIN = range(84, 91)
+"""Bodies of the records with a request that names its origin, without the name. The first behind the page's names it,
+too, as its referrer; what comes after repeats either by its index (HPACK)."""
 
 KEPT = 72
 """Records of a visit, from its request on."""
@@ -89,7 +97,8 @@ def visit(flow: dict[str, Any]) -> Visit | None:
 
 
 def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
-    """Head and body of a visit as the profile has them; None for what cannot serve."""
+    """Head and body (rows up, rows down) of a visit; None for what cannot serve."""
+    name = name_bytes(flow["name"])
     found = visit(flow)
     if found is None:
         return None
@@ -98,7 +107,9 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
     ends_at = ends[min(len(ends), KEPT) - 1]
     ups = [row for row in ups if row[0] <= ends_at]
     downs = [row for row in downs if row[0] <= ends_at]
-    if len(ups) < 3 or len(downs) < 3 or any(size < MIN_BODY for _, size in (*ups, *downs)):
+    if len(ups) < 3 or len(downs) < 3 or any(not MIN_BODY <= size <= MAX_BODY for _, size in (*ups, *downs)):
+        return None
+    if ups[1][1] < MIN_BODY + name:
         return None
     # A record down that came sooner than a round trip after the second request answers the first.
     page = [size for at, size in downs if at < ups[1][0] + trip]
@@ -108,9 +119,9 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
     if first == len(page) or downs[first][0] > ups[1][0]:
         return None
     # A browser asks for more as soon as it has seen a part of the page, however long the rest takes.
-    head = [ups[0][1], page, first + 1, _tenths(ups[1][0] - downs[first][0]), min(_tenths(settle), SETTLED)]
+    head = [ups[0][1] - name, page, first + 1, _tenths(ups[1][0] - downs[first][0]), min(_tenths(settle), SETTLED)]
     head += [*(min(_tenths(pause * 10), OPENED) for pause in opening), int(acknowledged)]
-    body_up, body_down = [[ups[1][1], 0, 0, head[3]]], []
+    body_up, body_down = [[ups[1][1] - name, 1, 0, 0, head[3]]], []
     within = 0
     for (before, _), (at, size) in pairwise(ups[1:]):
         heard = [when for when, _ in downs if when <= at]
@@ -119,7 +130,8 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
         if new and at - before > SOON:
             within += new
         since = heard[-1] if new and (beyond or at - before > SOON) else before
-        body_up.append([size, min(within, len(page)), beyond, _tenths(at - since)])
+        named = size - name in ORIGIN
+        body_up.append([size - name * named, int(named), min(within, len(page)), beyond, _tenths(at - since)])
     for at, size in downs[len(page) :]:
         asked = sum(when + trip <= at for when, _ in ups)
         body_down.append([size, max(asked - 1, 1), 0])
@@ -135,12 +147,21 @@ def _length(body: list[Any]) -> int:
     return len(up) + len(down)
 
 
+def _packed(rows: list[list[int]]) -> bytes:
+    return b"".join(struct.pack(f">{len(row)}H", *row) for row in rows)
+
+
 def build(recordings: Sequence[Path], most: int, least: int = LEAST) -> bytes:
     """The packed profile of the direct loads in ``recordings``."""
     made = [each for path in recordings for each in _read(path)][:most]
-    # A short visit's end would stand in the middle of a script, where no visit has one.
-    bodies = [body for head, body in made if 1 + len(head[1]) + _length(body) >= least]
-    content = encode({0: VERSION, 1: [head for head, _ in made], 2: bodies})
+    groups = []
+    for cookie in (False, True):
+        own = [(head, body) for head, body in made if (head[0] > COOKIE) is cookie]
+        # A short visit's end would stand in the middle of a script, where no visit has one.
+        bodies = [list(map(_packed, body)) for head, body in own if 1 + len(head[1]) + _length(body) >= least]
+        if bodies:
+            groups.append([[head for head, _ in own], bodies])
+    content = encode({0: VERSION, 1: groups})
     Profile.parse(content)
     return zstandard.ZstdCompressor(level=19).compress(content)
 

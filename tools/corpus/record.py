@@ -13,17 +13,19 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Error, sync_playwright
 
-from tools.corpus.arms import ADDRESSES, Arm, World, tap, world
-from tools.corpus.sites import site
+from tools.corpus.arms import ADDRESSES, Way, World, tap, world
+from tools.corpus.sites import Site, site
 
 NICE = 15
+DECOY_HTML = 15_000
+"""Bytes of a decoy's page."""
 AFTER_MILLISECONDS = 100
 """How long a loaded page is watched on: what its scripts ask for belongs to it."""
 
 
 @contextlib.contextmanager
-def chromium(inside: Sequence[str], folder: Path) -> Iterator[Browser]:
-    """In the client's place; every name of a site leads to the sites', the decoy's to the peer.
+def chromium(inside: Sequence[str], decoys: Sequence[Site], folder: Path) -> Iterator[Browser]:
+    """In the client's place; every name of a site leads to the sites', a decoy's to the peer.
 
     Of the one computer's cores it gets what the others leave, which elsewhere have cores of their own.
     """
@@ -31,8 +33,7 @@ def chromium(inside: Sequence[str], folder: Path) -> Iterator[Browser]:
     program.write_text(f'#!/bin/sh\nexec {shlex.join(inside)} nice -n {NICE} chromium "$@"\n')
     program.chmod(0o700)
     rules = [
-        f"MAP decoy.test {ADDRESSES['peer']}",
-        f"MAP www.decoy.test {ADDRESSES['peer']}",
+        *(f"MAP {name} {ADDRESSES['peer']}" for each in decoys for name in each.origins),
         f"MAP proxy.test {ADDRESSES['peer']}",
         f"MAP *.site.test {ADDRESSES['site']}",
     ]
@@ -53,10 +54,10 @@ def chromium(inside: Sequence[str], folder: Path) -> Iterator[Browser]:
             made.close()
 
 
-def load(browser: Browser, arm: Arm, url: str, cookie: str) -> float:
+def load(browser: Browser, way: Way, url: str, cookie: str) -> float:
     """Seconds to the load event, nothing cached but ``cookie``, if any; raises ``Error`` of Playwright."""
-    arm.fresh()
-    options = {"proxy": {"server": arm.proxy}} if arm.proxy else {}
+    way.fresh()
+    options = {"proxy": {"server": way.proxy}} if way.proxy else {}
     context = browser.new_context(**options, ignore_https_errors=True)  # type: ignore[arg-type]
     try:
         if cookie:
@@ -87,21 +88,21 @@ def record(out: Path, world: World, browser: Browser, wanted: dict[str, int], se
             while (open_arms := [arm for arm in wanted if have[arm] < wanted[arm]]) and time.monotonic() < ends:
                 rng.shuffle(open_arms)
                 for name in open_arms:
-                    arm = world.arms[name]
+                    way = rng.choice(world.arms[name])
                     # As many loads of each site on each way.
                     chosen = world.sites[have[name] % len(world.sites)]
-                    url = "https://" + ("decoy.test" if name == "decoy" else chosen.origins[0]) + "/"
+                    url = f"https://{(world.decoys[0] if name == 'decoy' else chosen).origins[0]}/"
                     # Half of the visitors have been there before.
                     cookie = "".join(rng.choices("0123456789abcdef", k=int(rng.lognormvariate(5.5, 0.8))))
                     try:
-                        took = load(browser, arm, url, cookie if rng.random() < 0.5 else "")
+                        took = load(browser, way, url, cookie if rng.random() < 0.5 else "")
                     except Error as error:
                         print(name, chosen.name, str(error).splitlines()[0], file=sys.stderr, flush=True)
                         took = -1.0
                     time.sleep(0.05)
                     observer.stdin.write("\n")
                     observer.stdin.flush()
-                    flows = [flow for flow in json.loads(observer.stdout.readline()) if flow["server"] == arm.server]
+                    flows = [flow for flow in json.loads(observer.stdout.readline()) if flow["server"] == way.server]
                     if took < 0 or not flows:
                         continue
                     row = {"arm": name, "site": chosen.name, "seconds": round(took, 4), "flows": flows}
@@ -113,13 +114,21 @@ def record(out: Path, world: World, browser: Browser, wanted: dict[str, int], se
         observer.wait(10)
 
 
-def run(out: Path, seeds: Sequence[int], wanted: dict[str, int], shaping: dict[str, bool], seconds: float) -> None:
-    """``seeds``: of the sites."""
+def run(
+    out: Path,
+    seeds: Sequence[int],
+    decoys: Sequence[int],
+    wanted: dict[str, int],
+    shaping: dict[str, bool],
+    seconds: float,
+) -> None:
+    """``seeds``: of the sites; ``decoys``: of the names of those that our peers stand before."""
     sites = [site(seed) for seed in seeds]
+    fronts = [Site(site(seed).name, DECOY_HTML, (), 0, 0) for seed in decoys]
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as name,
-        world(Path(name), sites, shaping) as made,
-        chromium(made.internet.inside("client"), Path(name)) as browser,
+        world(Path(name), sites, fronts, shaping) as made,
+        chromium(made.internet.inside("client"), fronts, Path(name)) as browser,
     ):
         record(out, made, browser, wanted, seconds)

@@ -228,7 +228,7 @@ def decoy_answer(data: bytes) -> None:
 
 def profile(data: bytes) -> None:
     found = Profile.parse(data)
-    found.script(bytes(10))
+    found.script(bytes(10), 20)
 
 
 def joined(data: bytes) -> None:

@@ -6,6 +6,7 @@ time for each input.
 
 import zlib
 from collections.abc import Callable, Sequence
+from struct import pack
 from typing import NamedTuple
 
 import brotli
@@ -89,8 +90,8 @@ def _answers() -> list[bytes]:
 
 
 def _profiles() -> list[bytes]:
-    up, down = [[500, 0, 0, 10], [100, 1, 0, 20]], [[900, 1, 0], [100, 1, 20]]
-    return [cbor.encode({0: 1, 1: [[463, [300, 1200], 1, 50, 10, 60, 20, 0]], 2: [[up, down]]})]
+    up, down = pack(">10H", 500, 1, 0, 0, 10, 100, 0, 1, 0, 20), pack(">6H", 900, 1, 0, 100, 1, 20)
+    return [cbor.encode({0: 1, 1: [[[[463, [300, 1200], 1, 50, 10, 60, 20, 0]], [[up, down]]]]})]
 
 
 _REQUESTS = (encode(Hello(id=1, version=1)), encode(GetStatus(id=2)))

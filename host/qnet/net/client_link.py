@@ -184,7 +184,7 @@ def _link(
     result = done.result
     if (script := result.script) is not None:
         shaper = script.rest_up(result.heard, result.third, now)
-        session.shape(shaper, script.profile, script.page - result.heard, result.padding)
+        session.shape(shaper, script, script.page - result.heard, result.padding)
     link = Link(session, transport, scratch, owner)
     link.parting, link.patience, link.alive.nudge = look.parting, look.patience, look.nudge
 

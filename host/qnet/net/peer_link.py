@@ -131,7 +131,7 @@ class PeerConnection:
         assert self.client.transport is not None  # noqa: S101
         session = LinkSession(event.keys, initiator=False, scratch=self._scratch, now=self._loop.time())
         if event.script is not None:
-            session.shape(event.script.rest_down(self._loop.time()), event.script.profile)
+            session.shape(event.script.rest_down(self._loop.time()), event.script)
         session.settings()
         link = self._link = Link(session, self.client.transport, self._scratch, self)
         link.on_bad_record = self._back_to_decoy

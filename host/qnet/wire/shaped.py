@@ -13,7 +13,7 @@ from qnet.wire.frames import FORWARD_HEADER, HEADER, Frame, FrameError
 from qnet.wire.layers import Layer
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import RECORD_ROOM, Scratch
-from qnet.wire.shaping import BACKLOG, SEED, Joiner, Profile, Sealed, Shaper
+from qnet.wire.shaping import BACKLOG, SEED, Joiner, Script, Sealed, Shaper
 
 
 class Shaped(Layer):
@@ -25,16 +25,16 @@ class Shaped(Layer):
         super().__init__(keys, scratch, outer, circuit)
         self._initiator = initiator
         self._joiner = Joiner()
-        self._profile: Profile | None = None
+        self._script: Script | None = None
 
     def shape(
-        self, shaper: Shaper, profile: Profile, padding: int = 0, check: Callable[[bytes], None] | None = None
+        self, shaper: Shaper, script: Script, padding: int = 0, check: Callable[[bytes], None] | None = None
     ) -> None:
-        """Let the first records be those of a script of ``profile``.
+        """Let the first records be those of ``script``, as ``shaper`` plays it.
 
         ``padding``: N2's records still to come; ``check`` raises ``BadRecordError`` for the body of one that is none.
         """
-        self._shaper, self._profile, self._padding, self._check = shaper, profile, padding, check
+        self._shaper, self._script, self._padding, self._check = shaper, script, padding, check
 
     @property
     def is_shaped(self) -> bool:
@@ -44,22 +44,22 @@ class Shaped(Layer):
     @property
     def can_visit(self) -> bool:
         """Whether another script may begin."""
-        return self._profile is not None and not self.is_shaped and not self._closed
+        return self._script is not None and not self.is_shaped and not self._closed
 
     def visit(self, seed: bytes, now: float) -> int:
         """Play another script; gives its bytes, both ways. Raises ``RuntimeError`` unless ``can_visit``."""
-        if not self.can_visit or self._profile is None:
+        if not self.can_visit or self._script is None:
             raise RuntimeError("no script may begin")
-        script = self._profile.script(seed)
+        script = self._script.another(seed)
         self._shaper, _ = script.both(now)
         self._shaper.put(memoryview(frames.frame(Frame.VISIT, 0, seed)))
         return sum(RECORD_HEADER + step.size for step in (*script.up, *script.down))
 
     def _visit_frame(self, seed: bytes, now: float) -> None:
-        if self._initiator or self._profile is None or len(seed) != SEED:
+        if self._initiator or self._script is None or len(seed) != SEED:
             raise FrameError("VISIT")
         if self._shaper is None:  # else one is still being played here, and the client's will be over soon
-            _, self._shaper = self._profile.script(seed).both(now)
+            _, self._shaper = self._script.another(seed).both(now)
 
     # --- receiving
 

@@ -48,7 +48,7 @@ class Appearance:
 
     def request_body(self, server_name: str) -> int:
         """Bytes of the body of the record with the first request, ``GET /`` of ``server_name`` at port 443."""
-        return self.request_base + len(Encoder().encode([(":authority", server_name)])) - _FIELD
+        return self.request_base + name_bytes(server_name)
 
     @property
     def table_size(self) -> int:
@@ -60,6 +60,11 @@ APPEARANCES = {
     "chromium": Appearance(((1, 65536), (2, 0), (4, 6291456), (6, 262144)), 0x00EF0001, 447, (), inf, inf),
     "firefox": Appearance(((1, 65536), (2, 0), (4, 131072), (5, 16384)), 0x00BF0001, 305, (34, 19), 172.0, 58.0),
 }
+
+
+def name_bytes(server_name: str) -> int:
+    """How many bytes a host's name takes in a request (HPACK, Huffman coded)."""
+    return len(Encoder().encode([(":authority", server_name)])) - _FIELD
 
 
 def request(server_name: str) -> bytes:

@@ -93,7 +93,7 @@ class CoverOpening(Conversation[Opened]):
         self._keys = CoverKeys(draft.keys.x25519_shared(peer.cover_at(now)), peer.cover_secret, hello.random)
         profile = guise.profile
         credential = Credential(VERSION, profile.version if profile else 0, int(now), entropy(10))
-        self._script = profile.script(credential.id) if profile else None
+        self._script = profile.script(credential.id, appearance.name_bytes(peer.server_name)) if profile else None
         hello.session_id = self._keys.seal_session_id(hello.message(), credential)
         self._shares = draft.keys
         self._tls = TlsClient(draft, guise.verifier, entropy, self._keys.mark)

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from qnet.wire.channel import record
+from qnet.wire.cover.appearance import name_bytes
 from qnet.wire.cover.auth import WRAP_OVERHEAD, AuthenticatedHello, NotAuthenticError, Wrap, authenticate
 from qnet.wire.cover.flight import Flight
 from qnet.wire.cover.inner import prologue
@@ -212,7 +213,7 @@ class CoverPeer:
         self._held.clear()
         self._hello, self._hellos = hello, message
         if config.profile is not None and hello.credential.flags == config.profile.version:
-            self._script = config.profile.script(hello.credential.id)
+            self._script = config.profile.script(hello.credential.id, name_bytes(config.server_name))
         self._phase = _Phase.RELAY
 
     def _give_up(self) -> None:
