@@ -111,6 +111,7 @@ def _web(folder: Path, sites: list[Site], authority: Authority, listen: str, ins
 def _ours(
     folder: Path, decoy: Site, shaping: bool, port: int, roots: Path, net: Internet, names: Sequence[str]
 ) -> Iterator[Way]:
+    folder.mkdir()
     with ExitStack() as stack:
         site = f"{ADDRESSES['site']}:{PORT}"
         rules = [f"--exit-map={each}:{PORT}={site}" for each in names]
