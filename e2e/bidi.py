@@ -1,6 +1,7 @@
 """A small client of W3C WebDriver BiDi: commands over one websocket, answered by id; events are dropped."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -56,7 +57,12 @@ class Session:
 
 
 @contextmanager
-def session(url: str, capabilities: dict[str, Any] | None = None) -> Iterator[Session]:
-    """A session with the browser that listens at ``url``; it ends with the block. ``capabilities``: as in WebDriver."""
-    with connect(f"{url}/session", max_size=None, compression=None, open_timeout=TIMEOUT) as socket:
-        yield Session(socket, capabilities or {})
+def session(
+    url: str, capabilities: dict[str, Any] | None = None, sock: socket.socket | None = None
+) -> Iterator[Session]:
+    """A session with the browser that listens at ``url``; it ends with the block. ``capabilities``: as in WebDriver.
+
+    ``sock``: a connection to it, if there is one.
+    """
+    with connect(f"{url}/session", sock=sock, max_size=None, compression=None, open_timeout=TIMEOUT) as opened:
+        yield Session(opened, capabilities or {})

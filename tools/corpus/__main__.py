@@ -1,8 +1,8 @@
 """Recordings of real browsing, direct and through tunnels: ``python -m tools.corpus VERB …``.
 
-- ``record OUT [--loads N] [--arms NAME…] [--seconds S]``: load pages in Chromium on every way, needs root and
+- ``record OUT [--loads N] [--arms NAME…] [--seconds S] [--browser NAME]``: load pages on every way, needs root and
   ``/dev/net/tun``; goes on where an earlier recording in OUT ended
-- ``profile RECORDING… OUT``: a shaping profile from direct loads
+- ``profile RECORDING… OUT [--browser NAME]``: a shaping profile from direct loads
 - ``pack RECORDING… OUT``: what the classifiers look at, as ``docs/EVIDENCE.md`` reads it
 - ``score CORPUS``: what they find
 """
@@ -30,8 +30,11 @@ def record(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that namespaces and processes end with this one
     seeds = TRAINING if options.training else SITES
     arms = ["direct"] if options.training else options.arms
-    ours = {name: name == "shaped" for name in ("shaped", "unshaped") if name in arms or "decoy" in arms}
-    run(options.out, seeds, DECOYS, dict.fromkeys(arms, options.loads), ours, options.seconds)
+    ours = {name: name == "shaped" for name in ("shaped", "unshaped") if name in arms}
+    if "decoy" in arms and not ours:
+        ours = {"shaped": True}  # whoever browses a decoy does so through its peer
+    wanted = dict.fromkeys(arms, options.loads)
+    run(options.out, seeds, DECOYS, wanted, ours, options.seconds, options.browser)
 
 
 def profile(options: argparse.Namespace) -> None:
@@ -86,6 +89,7 @@ def main(arguments: list[str]) -> int:
     recorder.add_argument("--loads", type=int, default=600, help="of each arm")
     recorder.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     recorder.add_argument("--seconds", type=float, default=4 * 3600)
+    recorder.add_argument("--browser", choices=("chromium", "firefox"), default="chromium")
     recorder.add_argument("--training", action="store_true", help="direct loads of the sites that profiles are made of")
     for each in (profile, pack):
         made = verb(each)

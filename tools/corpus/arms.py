@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support.network import joined_client, public_node, started
 from tests.support.tls_servers import Authority, running, wait_for
@@ -24,6 +25,7 @@ ADDRESSES = {"client": "10.20.0.1", "peer": "10.21.0.1", "site": "10.22.0.1"}
 FAR = Wire(delay=0.008, rate=200e6 / 8, queue=2_500_000, spread=0.05, jitter=0.0015)
 NEAR = Wire(delay=0.002, rate=400e6 / 8, queue=2_500_000, spread=0.006, jitter=0.0005)
 PORT = 443
+PROXY_NAME = "proxy.test"
 DECOY = "127.0.0.1:9443"
 """Where the decoys listen beside their peers."""
 
@@ -67,10 +69,22 @@ class World:
     sites: list[Site]
     decoys: list[Site]
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Where a browser finds whom."""
+        at_peer = [name for each in self.decoys for name in each.origins] + [PROXY_NAME]
+        at_site = [name for each in self.sites for name in each.origins]
+        return dict.fromkeys(at_peer, ADDRESSES["peer"]) | dict.fromkeys(at_site, ADDRESSES["site"])
+
 
 @contextmanager
-def world(folder: Path, sites: list[Site], decoys: list[Site], shaping: dict[str, bool]) -> Iterator[World]:
-    """``shaping``: arms of ours with this value of the setting, each with a helper and a peer for each decoy."""
+def world(
+    folder: Path, sites: list[Site], decoys: list[Site], shaping: dict[str, bool], browser: str
+) -> Iterator[World]:
+    """``shaping``: arms of ours with this value of the setting, each with a helper and a peer for each decoy.
+
+    ``browser``: what their links look like.
+    """
     with ExitStack() as stack:
         authority = Authority()
         roots = authority.write(folder)
@@ -82,8 +96,9 @@ def world(folder: Path, sites: list[Site], decoys: list[Site], shaping: dict[str
         arms = {"direct": [Way("", f"{ADDRESSES['site']}:{PORT}")], "decoy": [Way("", f"{ADDRESSES['peer']}:{PORT}")]}
         ports = itertools.count(PORT)
         for name, value in shaping.items():
+            settings = {"shaping": value, "browser_template": browser}
             arms[name] = [
-                stack.enter_context(_ours(folder / f"{name}-{number}", decoy, value, next(ports), roots, net, names))
+                stack.enter_context(_ours(folder / f"{name}-{number}", decoy, settings, next(ports), roots, net, names))
                 for number, decoy in enumerate(decoys)
             ]
         arms["shadowsocks"] = [stack.enter_context(_shadowsocks(folder, net, names))]
@@ -109,7 +124,13 @@ def _web(folder: Path, sites: list[Site], authority: Authority, listen: str, ins
 
 @contextmanager
 def _ours(
-    folder: Path, decoy: Site, shaping: bool, port: int, roots: Path, net: Internet, names: Sequence[str]
+    folder: Path,
+    decoy: Site,
+    settings: dict[str, Any],
+    port: int,
+    roots: Path,
+    net: Internet,
+    names: Sequence[str],
 ) -> Iterator[Way]:
     folder.mkdir()
     with ExitStack() as stack:
@@ -121,8 +142,8 @@ def _ours(
         peer.inside = net.inside("peer")
         stack.enter_context(started(peer))
         client = joined_client(folder / "client", [peer], roots)
-        settings = client.home / "config" / "settings.json"
-        settings.write_text(json.dumps(json.loads(settings.read_text()) | {"shaping": shaping}))
+        file = client.home / "config" / "settings.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | settings))
         client.inside = net.inside("client")
         stack.enter_context(started(client))
         yield Way(f"socks5://127.0.0.1:{client.socks_port}", f"{ADDRESSES['peer']}:{port}", client.let_go)
@@ -149,13 +170,13 @@ def _shadowsocks(folder: Path, net: Internet, names: Sequence[str]) -> Iterator[
 @contextmanager
 def _tls_in_tls(folder: Path, authority: Authority, net: Internet) -> Iterator[Way]:
     port = 8443
-    certificate, key = authority.issue("proxy.test").write(folder, "proxy")
+    certificate, key = authority.issue(PROXY_NAME).write(folder, "proxy")
     command = [sys.executable, "-m", "tools.corpus.connect_proxy", ADDRESSES["peer"], str(port), certificate, key]
     target = f"{ADDRESSES['site']}:{PORT}"
     log = folder / "proxy.log"
     with running(log, [*net.inside("peer"), *command, target]) as process:
         wait_for(lambda: log.read_bytes().startswith(b"ready") or None, process, log)
-        yield Way(f"https://proxy.test:{port}", f"{ADDRESSES['peer']}:{port}")
+        yield Way(f"https://{PROXY_NAME}:{port}", f"{ADDRESSES['peer']}:{port}")
 
 
 def tap(net: Internet) -> "subprocess.Popen[str]":
