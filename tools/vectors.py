@@ -149,7 +149,7 @@ def _channel() -> _Json:
     sealer, told = Sealer(seed(17)), []
     for plain in (b"0123456789", bytes(100)):
         body = bytearray(len(plain) + 16)
-        sealer.seal_into(memoryview(plain), memoryview(body))
+        sealer.seal_into(memoryview(plain), memoryview(body), 0)
         told.append({"plaintext": plain.hex(), "record": record(bytes(body)).hex()})
     opener = Opener(seed(17))
     opener.rekey()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -144,11 +145,11 @@ async def test_the_public_relay_does_one_operation_a_record(decoy: int, monkeypa
         counted = {"seal": 0, "open": 0}
         seal, unseal = records.Sealer.seal_into, records.Opener.open_into
 
-        def sealed(self: records.Sealer, *rest: memoryview) -> int:
+        def sealed(self: records.Sealer, *rest: Any) -> int:
             counted["seal"] += 1
             return seal(self, *rest)
 
-        def opened(self: records.Opener, *rest: memoryview) -> int:
+        def opened(self: records.Opener, *rest: Any) -> int:
             counted["open"] += 1
             return unseal(self, *rest)
 

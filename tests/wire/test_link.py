@@ -264,7 +264,7 @@ def test_authentic_junk_breaks_the_link_or_means_something(rows: list[bytes], to
     sender, receiver = (pair.peer, pair.client) if to_client else (pair.client, pair.peer)
     for row in rows:
         out = bytearray(link.RECORD_ROOM)
-        size = sender._seal(memoryview(row.ljust(10, b"\0")), memoryview(out))
+        size = sender._seal(memoryview(row.ljust(10, b"\0")), memoryview(out), 0)
         for event in pair.give(receiver, out[:size]):
             assert not isinstance(event, BadRecord)
             if isinstance(event, Broken):

@@ -218,7 +218,7 @@ def link_frames(data: bytes) -> None:
         _give(peer, client.flush(0.0))
     for at in range(1, len(data), 1000):
         plain = data[at : at + 1000].ljust(MIN_PLAINTEXT, b"\0")
-        length = speaker._sealer.seal_into(memoryview(plain), memoryview(body := bytearray(len(plain) + TAG)))
+        length = speaker._sealer.seal_into(memoryview(plain), memoryview(body := bytearray(len(plain) + TAG)), 0)
         _give(hearer, record(bytes(body[:length])))
         hearer.flush(0.0)
     assert len(hearer._circuits) <= MAX_CIRCUITS

@@ -24,11 +24,19 @@ _USER_TIMEOUT_MS = 15_000
 
 def tune(transport: asyncio.Transport) -> None:
     """Short queues on a connection that carries records, and an early end if its other side is gone."""
-    raw = transport.get_extra_info("socket")
-    for option, value in (("TCP_NOTSENT_LOWAT", NOT_SENT), ("TCP_USER_TIMEOUT", _USER_TIMEOUT_MS)):
-        number = getattr(socket, option, None)
-        if number is not None and raw is not None and raw.family != getattr(socket, "AF_UNIX", None):
-            raw.setsockopt(socket.IPPROTO_TCP, number, value)
+    keep_unsent(transport, NOT_SENT)
+    _set(transport, "TCP_USER_TIMEOUT", _USER_TIMEOUT_MS)
+
+
+def keep_unsent(transport: asyncio.Transport, count: int) -> None:
+    """Let the kernel take data until ``count`` bytes are unsent. It takes no more at once, however fast they leave."""
+    _set(transport, "TCP_NOTSENT_LOWAT", count)
+
+
+def _set(transport: asyncio.Transport, option: str, value: int) -> None:
+    raw, number = transport.get_extra_info("socket"), getattr(socket, option, None)
+    if number is not None and raw is not None and raw.family != getattr(socket, "AF_UNIX", None):
+        raw.setsockopt(socket.IPPROTO_TCP, number, value)
 
 
 class Alive:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from qnet.net import endings
 from qnet.net.alarm import Alarm
-from qnet.net.alive import Alive, tune
+from qnet.net.alive import NOT_SENT, Alive, keep_unsent, tune
 from qnet.net.channel import Channel
 from qnet.net.stream import TRANSPORT_KEEPS_VIEWS
 from qnet.wire.channel import record
@@ -72,6 +72,7 @@ class Link(asyncio.BufferedProtocol):
         self._past_up = self._past_down = 0
         self._transport = transport
         self._high = LINK_WRITE_HIGH
+        self._unsent = NOT_SENT
         self._paused_at, self._paused_with = 0.0, 0
         transport.set_write_buffer_limits(high=LINK_WRITE_HIGH)
         tune(transport)
@@ -197,13 +198,20 @@ class Link(asyncio.BufferedProtocol):
                 channel.resume()
 
     def _fit(self) -> None:
-        """Let as much wait as leaves in ``QUEUE_SECONDS``, by how quickly it left just now."""
+        """Let as much wait as leaves in ``QUEUE_SECONDS``, by how quickly it left just now.
+
+        And half as much in the kernel: on a fast way its least would cost a turn of the loop for every 32 KiB.
+        """
         left = self._paused_with - self._transport.get_write_buffer_size()
         rate = left / max(self.loop.time() - self._paused_at, 1e-6)
         wanted = min(max(int(rate * QUEUE_SECONDS), LINK_WRITE_LEAST), LINK_WRITE_HIGH)
         if not self._high // 2 < wanted < self._high * 2:
             self._high = wanted
             self._transport.set_write_buffer_limits(high=wanted)
+        unsent = max(wanted // 2, NOT_SENT)
+        if not self._unsent // 2 < unsent < self._unsent * 2:
+            self._unsent = unsent
+            keep_unsent(self._transport, unsent)
 
     @property
     def room(self) -> int | None:

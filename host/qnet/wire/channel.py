@@ -58,13 +58,13 @@ class Sealer(_Direction):
 
     __slots__ = ()
 
-    def seal_into(self, plaintext: memoryview, out: memoryview) -> int:
-        """Write one record's body into ``out``; gives its size. ``plaintext``: 10 … 16385 bytes."""
+    def seal_into(self, plaintext: memoryview, out: memoryview, start: int) -> int:
+        """Write one record's body to ``out[start:]``; gives its size. ``plaintext``: 10 … 16385 bytes."""
         length = len(plaintext) + TAG
         counter = self._counter
         if not MIN_BODY <= length <= MAX_BODY or counter >= MAX_COUNTER:
             raise ValueError("record size or counter out of range")
-        self._aead.encrypt_into(_nonce.pack(counter), plaintext, None, out[:length])
+        self._aead.encrypt_into(_nonce.pack(counter), plaintext, None, out[start : start + length])
         self._counter = counter + 1
         return length
 
@@ -74,11 +74,11 @@ class Opener(_Direction):
 
     __slots__ = ()
 
-    def open_into(self, body: memoryview, out: memoryview) -> int:
-        """Write the plaintext of a record's body into ``out``; gives its size. Raises ``BadRecordError``."""
+    def open_into(self, body: memoryview, out: memoryview, start: int) -> int:
+        """Write the plaintext of a record's body to ``out[start:]``; gives its size. Raises ``BadRecordError``."""
         size = len(body) - TAG
         try:
-            self._aead.decrypt_into(_nonce.pack(self._counter), body, None, out[:size])
+            self._aead.decrypt_into(_nonce.pack(self._counter), body, None, out[start : start + size])
         except InvalidTag:
             raise BadRecordError from None
         self._counter += 1
@@ -87,10 +87,11 @@ class Opener(_Direction):
 
 def record_length(data: memoryview, start: int) -> int:
     """The body length of the record whose 5-byte header is at ``start``; raises ``BadRecordError``."""
+    length: int
     kind, length = _header.unpack_from(data, start)
     if kind != _APPLICATION_DATA or not MIN_BODY <= length <= MAX_BODY:
         raise BadRecordError
-    return int(length)
+    return length
 
 
 def put_header(out: memoryview, start: int, length: int) -> None:

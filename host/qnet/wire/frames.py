@@ -84,6 +84,9 @@ class FrameError(RemoteError):
     """The record opened, but what it says breaks the protocol: the link is closed."""
 
 
+DATA = int(Frame.DATA)
+"""A plain number: to ask an enumeration takes as long as to pack a header, and bulk data has one in each record."""
+
 HEADER = struct.Struct(">BHH")
 FORWARD_HEADER = struct.Struct(">BH")
 STREAM_HEADER = struct.Struct(">BHHI")

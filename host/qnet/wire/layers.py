@@ -26,7 +26,7 @@ from qnet.wire.channel import (
     record_length,
 )
 from qnet.wire.events import BadRecord, Broken, Event, Forwarded
-from qnet.wire.frames import FORWARD_HEADER, HEADER, MAX_WINDOW, STREAM_HEADER, Frame, FrameError
+from qnet.wire.frames import DATA, FORWARD_HEADER, HEADER, MAX_WINDOW, STREAM_HEADER, Frame, FrameError
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import HEADROOM, RECORD_ROOM, RECORDS, Scratch
 from qnet.wire.shaping import Shaper
@@ -156,10 +156,10 @@ class Layer:
         start = free + _FORWARD_GAP if self._forwarding else free - HEADROOM
         saved = bytes(out[start:free])
         try:
-            size = self._opener.open_into(body, out[start:])
-            kind, circuit, length = HEADER.unpack_from(out, start)
-            if kind == Frame.DATA and circuit and length + HEADER.size == size > HEADROOM:
-                to = (circuit, STREAM_HEADER.unpack_from(out, start)[3])
+            size = self._opener.open_into(body, out, start)
+            kind, circuit, length, stream = STREAM_HEADER.unpack_from(out, start)
+            if kind == DATA and circuit and length + HEADER.size == size > HEADROOM:
+                to = (circuit, stream)
                 if to != self._run:
                     self._end_run()
                     self._run, self._run_start = to, start + HEADROOM
@@ -238,7 +238,7 @@ class Layer:
         """One record that forwards ``message`` on an extended circuit: of the next layer's handshake."""
         out = memoryview(bytearray(RECORD_ROOM))
         plain = FORWARD_HEADER.pack(Frame.FORWARD, circuit) + message
-        return bytes(out[: self._seal(memoryview(plain), out)])
+        return bytes(out[: self._seal(memoryview(plain), out, 0)])
 
     def seal_forward(self, circuit: int, records: memoryview, now: float) -> memoryview:
         """Seal whole records of the next link, each in a FORWARD frame; their headers in ``records`` are overwritten.
@@ -253,7 +253,7 @@ class Layer:
             if end - start > self.max_plaintext:
                 raise FrameError("a record too large to forward")
             FORWARD_HEADER.pack_into(records, start, Frame.FORWARD, circuit)
-            size += self._seal(records[start:end], out[size:])
+            size = self._seal(records[start:end], out, size)
             position = end
         return out[:size]
 
@@ -261,20 +261,23 @@ class Layer:
     def _count(self, count: int, now: float) -> None:
         """``count`` bytes are about to be sealed."""
 
-    def _seal(self, plaintext: memoryview, out: memoryview) -> int:
-        """Write one record as it goes on the wire, under every layer; gives its size, 0 if ``shaped`` has it."""
+    def _seal(self, plaintext: memoryview, out: memoryview, start: int) -> int:
+        """Write one record to ``out[start:]`` as it goes on the wire, under every layer, unless ``shaped`` has it then.
+
+        Gives where it ends.
+        """
         if self._shaper is not None:
             self._shaper.put(plaintext)
-            return 0
+            return start
         if self._outer is None:
-            length = self._sealer.seal_into(plaintext, out[RECORD_HEADER:])
-            put_header(out, 0, length)
-            return RECORD_HEADER + length
+            length = self._sealer.seal_into(plaintext, out, start + RECORD_HEADER)
+            put_header(out, start, length)
+            return start + RECORD_HEADER + length
         layer = self._scratch.layers[self.depth]
         FORWARD_HEADER.pack_into(layer, 0, Frame.FORWARD, self._outer_circuit)
-        length = self._sealer.seal_into(plaintext, layer[FORWARD_HEADER.size :])
+        length = self._sealer.seal_into(plaintext, layer, FORWARD_HEADER.size)
         self.hop_credit -= RECORD_HEADER + length
-        return self._outer._seal(layer[: FORWARD_HEADER.size + length], out)
+        return self._outer._seal(layer[: FORWARD_HEADER.size + length], out, start)
 
 
 def inner_limit(max_plaintext: int) -> int:

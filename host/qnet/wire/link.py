@@ -31,7 +31,7 @@ from qnet.wire.events import (
     StreamReset,
     StreamWritable,
 )
-from qnet.wire.frames import HEADER, MAX_WINDOW, STREAM_HEADER, Frame, FrameError, Reset
+from qnet.wire.frames import DATA, HEADER, MAX_WINDOW, STREAM_HEADER, Frame, FrameError, Reset
 from qnet.wire.noise import TransportKeys
 from qnet.wire.reserved import Reservable
 from qnet.wire.scratch import HEADROOM, RECORD_ROOM, Scratch
@@ -447,7 +447,7 @@ class LinkSession(Reservable):
         out = memoryview(bytearray(RECORD_ROOM))
         records = bytearray()
         for plain in frames.pack(pending, self.max_plaintext):
-            records += out[: self._seal(memoryview(plain.ljust(self._padded(len(plain)), b"\0")), out)]
+            records += out[: self._seal(memoryview(plain.ljust(self._padded(len(plain)), b"\0")), out, 0)]
         if rekey:
             self._sealer.rekey()
             self._sealed_bytes, self._keyed_at = 0, now
@@ -459,7 +459,7 @@ class LinkSession(Reservable):
         Gives the records, valid until the next call. Call ``flush`` before: waiting frames go first.
         """
         stream = self._known(circuit, identifier)
-        if stream is None or count > stream.send_credit:
+        if stream is None or not 0 < count <= stream.send_credit:
             raise ValueError("more than the credit")
         streams = self._circuits[circuit]
         stream.send_credit -= count
@@ -467,16 +467,16 @@ class LinkSession(Reservable):
         self._count(count, now)
         payload, out = self._scratch.payload, self._scratch.sealed
         seal, pack, most = self._seal, STREAM_HEADER.pack_into, self.max_plaintext - HEADROOM
-        start, end, size = HEADROOM, HEADROOM + count, 0
-        while start < end:
-            stop = min(start + most, end)
-            pack(payload, start - HEADROOM, Frame.DATA, circuit, stop - start + frames.STREAM_ID, identifier)
-            full = start - HEADROOM + self._padded(stop - start + HEADROOM)
-            if full > stop:
-                payload[stop:full] = bytes(full - stop)
-            size += seal(payload[start - HEADROOM : full], out[size:])
-            start = stop
-        return out[:size]
+        start, end, size = 0, count, 0  # of the frame whose header lies before its payload
+        while end - start > most:
+            pack(payload, start, DATA, circuit, most + frames.STREAM_ID, identifier)
+            size = seal(payload[start : start + HEADROOM + most], out, size)
+            start += most
+        pack(payload, start, DATA, circuit, end - start + frames.STREAM_ID, identifier)
+        stop = HEADROOM + end
+        full = start + self._padded(stop - start)
+        payload[stop:full] = bytes(full - stop)
+        return out[: seal(payload[start:full], out, size)]
 
     def _padded(self, size: int) -> int:
         """How long a plaintext of ``size`` bytes is made with PADDING.

@@ -99,7 +99,7 @@ class Shaped(Layer):
             if isinstance(plain, Sealed):
                 records.append(plain.record)
                 continue
-            length = self._sealer.seal_into(memoryview(plain), out[RECORD_HEADER:])
+            length = self._sealer.seal_into(memoryview(plain), out, RECORD_HEADER)
             put_header(out, 0, length)
             records.append(bytes(out[: RECORD_HEADER + length]))
         if shaper.finished:
