@@ -14,7 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from qnet.wire import cbor, descriptor, endorsement, frames, heartbeat, network_file, reservation, shaping
+from qnet.wire import cbor, descriptor, endorsement, frames, heartbeat, network_file, reservation, script
 from qnet.wire.channel import Opener, Sealer, record
 from qnet.wire.cover.auth import VERSION, CoverKeys, Credential, Wrap
 from qnet.wire.cover.inner import digest, prologue
@@ -187,13 +187,13 @@ def _shaping() -> _Json:
         ],
     }
     data = cbor.encode(profile)
-    script = shaping.Profile.parse(data).script(seed(18, shaping.SEED), 11)
-    rows = [[[step.size, step.after, round(step.pause, 6)] for step in steps] for steps in (script.up, script.down)]
+    made = script.Profile.parse(data).script(seed(19, script.SEED), 11)
+    rows = [[[step.size, step.after, round(step.pause, 6)] for step in steps] for steps in (made.up, made.down)]
     return {
         "profile": data.hex(),
-        "seed": seed(18, shaping.SEED).hex(),
+        "seed": seed(19, script.SEED).hex(),
         "name": 11,
-        "page": script.page,
+        "page": made.page,
         "up": rows[0],
         "down": rows[1],
     }

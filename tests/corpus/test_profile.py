@@ -5,8 +5,8 @@ from pathlib import Path
 
 import zstandard
 
-from qnet.wire.shaping import Profile
-from tools.corpus.profile import build, rows
+from qnet.wire.script import Profile
+from tools.corpus.profile import VERSIONS, build, rows
 from tools.corpus.sites import site
 
 TRIP = 0.1
@@ -22,7 +22,7 @@ FLOW = {"name": "www.site.test", "octets": 1, "records": RECORDS}
 
 
 def test_head_and_body_of_a_visit() -> None:
-    found = rows(FLOW)
+    found = rows(FLOW, "chromium")
     assert found is not None
     head, (up, down) = found
     assert head == [463 - NAME, [9000, 4000], 1, 400, 0, 100, 100, 1]
@@ -31,17 +31,18 @@ def test_head_and_body_of_a_visit() -> None:
 
 
 def test_a_visit_that_cannot_serve_is_left_out() -> None:
-    assert rows(FLOW | {"records": RECORDS[:5]}) is None, "no request"
-    assert rows(FLOW | {"records": RECORDS[:12]}) is None, "one request only"
+    assert rows(FLOW | {"records": RECORDS[:5]}, "chromium") is None, "no request"
+    assert rows(FLOW | {"records": RECORDS[:12]}, "chromium") is None, "one request only"
     small = [(at, -100 if size in (-9000, -4000) else size, kind) for at, size, kind in RECORDS]
-    assert rows(FLOW | {"records": small}) is None, "N2 has no room"
+    assert rows(FLOW | {"records": small}, "chromium") is None, "N2 has no room"
 
 
 def test_a_recording_becomes_a_profile(tmp_path: Path) -> None:
     recording = tmp_path / "recording.jsonl"
     lines = [{"arm": arm, "site": "site.test", "seconds": 1, "flows": [FLOW]} for arm in ("direct", "shaped", "direct")]
     recording.write_text("\n".join(json.dumps(line) for line in lines))
-    profile = Profile.parse(zstandard.ZstdDecompressor().decompress(build([recording], 10, least=5)))
+    profile = Profile.parse(zstandard.ZstdDecompressor().decompress(build([recording], 10, "firefox", least=5)))
+    assert profile.version == VERSIONS["firefox"]
     assert [(len(heads), len(bodies)) for heads, bodies in profile.groups] == [(2, 2)]
 
 

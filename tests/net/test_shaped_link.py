@@ -3,12 +3,15 @@
 import asyncio
 import os
 import random
+import socket
 import time
 
 import pytest
 
 from qnet.app.profile import load_profile
 from qnet.mesh.exit_policy import ExitPolicy
+from qnet.net.alive import NOT_SENT
+from qnet.net.link import SCRIPT_UNSENT
 from qnet.roles.visits import Visits
 from tests.support.links import Pair, allowing, echo, link_pair, site, until
 
@@ -16,12 +19,18 @@ pytestmark = pytest.mark.anyio
 
 
 def shape(pair: Pair, seed: bytes) -> None:
-    script = load_profile().script(seed, 20)
+    script = load_profile("chromium").script(seed, 20)
     client, peer = script.both(asyncio.get_running_loop().time())
     pair.client.session.shape(client, script)
     pair.peer.session.shape(peer, script)
     pair.client.link.pump()
     pair.peer.link.pump()
+
+
+def unsent(pair: Pair) -> list[int]:
+    """What the kernel may keep unsent of both ends."""
+    sockets = [end.link._transport.get_extra_info("socket") for end in (pair.client, pair.peer)]
+    return [each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) for each in sockets]
 
 
 def unshaped(pair: Pair) -> bool:
@@ -63,13 +72,16 @@ async def test_a_link_that_ends_in_the_middle_leaves_no_timer() -> None:
 async def test_an_idle_link_visits_further_pages_and_carries_what_is_said_meanwhile() -> None:
     async with site(echo) as port, link_pair(ExitPolicy([], allowances=allowing(port))) as pair:
         shape(pair, b"fourth")
+        assert unsent(pair) == [SCRIPT_UNSENT] * 2
         await until(lambda: unshaped(pair))
+        assert unsent(pair) == [NOT_SENT] * 2
         up, down = pair.peer.session.opened_records, pair.client.session.opened_records
         visits = Visits(1e9, random.Random(1))
         for _ in range(3):
             visits.look([pair.client.link], asyncio.get_running_loop().time())
             await asyncio.sleep(0.002)
         await until(lambda: pair.peer.session.opened_records > up and pair.client.session.opened_records > down)
+        assert unsent(pair) == [SCRIPT_UNSENT] * 2
         (reader, writer), _ = await pair.application(port)
         data = os.urandom(5000)
         writer.write(data)

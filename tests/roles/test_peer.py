@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qnet.app import public
-from qnet.app.profile import load_profile
+from qnet.app.profile import load_profiles
 from qnet.keys import OVERLAP, WEEK, KeyRing
 from qnet.mesh.exit_policy import ExitPolicy
 from qnet.net.client_link import connect, peer_keys
@@ -52,7 +52,7 @@ async def serving(ring: KeyRing, decoy: int, replay: ReplayCache) -> AsyncIterat
     port = free_port()
     place = PeerPlace(("127.0.0.1", port), NAME, ("127.0.0.1", decoy))
     services = Services(Exit(ExitPolicy(frozenset(), allowing(1)), 10), None)
-    listener = PeerListener(place, ring, disguise(), load_profile(), Scratch(), services, replay)
+    listener = PeerListener(place, ring, disguise(), load_profiles(), Scratch(), services, replay)
     server = await listener.listen(await listener.measure())
     try:
         yield port

@@ -11,10 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnet.app.profile import load_profile
+from qnet.app.profile import load_profile, load_profiles
 from qnet.wire import frames
 from qnet.wire.cbor import encode
 from qnet.wire.channel import MAX_BODY, MAX_PLAINTEXT, MIN_BODY, RECORD_HEADER, TAG, BadRecordError
+from qnet.wire.cover.appearance import APPEARANCES
 from qnet.wire.cover.client import CoverClient
 from qnet.wire.cover.exchange import CoverError
 from qnet.wire.cover.opening import Guise
@@ -23,7 +24,8 @@ from qnet.wire.frames import HEADER, Frame, FrameError
 from qnet.wire.link import LinkSession, settings_frame
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import HEADROOM, Scratch
-from qnet.wire.shaping import BACKLOG, MAX_NAME, PATIENCE, Joiner, Profile, ProfileError, Script, Shaper, Step
+from qnet.wire.script import MAX_NAME, Profile, ProfileError, Script
+from qnet.wire.shaping import BACKLOG, PATIENCE, Joiner, Shaper, Step
 from qnet.wire.tls.verify import ChainVerifier
 from tests.support.cover_pair import NOW, Trio, authority, template
 
@@ -63,13 +65,20 @@ def played(script: Script) -> tuple[list[int], list[int]]:
 
 
 def test_a_script_is_the_same_at_both_ends_and_differs_from_link_to_link() -> None:
-    profile = load_profile()
+    profile = load_profile("chromium")
     one, two = os.urandom(10), os.urandom(10)
     assert profile.script(one, NAME) == profile.script(one, NAME) != profile.script(two, NAME)
 
 
-def test_every_script_of_the_bundled_profile_plays_to_its_end() -> None:
-    profile = load_profile()
+def test_the_bundled_profiles_are_of_their_browsers() -> None:
+    assert len(load_profiles()) == len(APPEARANCES)
+    for family, look in APPEARANCES.items():
+        assert abs(load_profile(family).least - look.request_base) < 8, "other languages, a few bytes"
+
+
+@pytest.mark.parametrize("family", APPEARANCES)
+def test_every_script_of_a_bundled_profile_plays_to_its_end(family: str) -> None:
+    profile = load_profile(family)
     for number in range(300):
         script = profile.script(number.to_bytes(10, "big"), NAME)
         up, down = played(script)
@@ -259,7 +268,7 @@ def send(session: LinkSession, stream: int, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_session_says_what_it_has_in_the_records_of_its_script(seed: int) -> None:
-    script = load_profile().script(bytes([seed]), NAME)
+    script = load_profile("chromium").script(bytes([seed]), NAME)
     pair = Shaped(script)
     stream = pair.client.open(CIRCUIT, "site.test", 443, 0.0)
     up, down = os.urandom(1900), os.urandom(60_000)
@@ -277,12 +286,12 @@ def test_a_session_says_what_it_has_in_the_records_of_its_script(seed: int) -> N
 
 
 def test_who_has_much_to_say_is_held_back() -> None:
-    pair = Shaped(load_profile().script(b"1", NAME))
+    pair = Shaped(load_profile("chromium").script(b"1", NAME))
     stream = pair.client.open(CIRCUIT, "site.test", 443, 0.0)
     pair.client.flush(0.0)
     pair.run()
     assert not pair.client.held_back
-    pair = Shaped(load_profile().script(b"1", NAME))
+    pair = Shaped(load_profile("chromium").script(b"1", NAME))
     stream = pair.client.open(CIRCUIT, "site.test", 443, 0.0)
     pair.client.flush(0.0)
     assert send(pair.client, stream, bytes(BACKLOG - 100)) == b""
@@ -299,14 +308,14 @@ def test_who_has_much_to_say_is_held_back() -> None:
 
 
 def test_only_who_opened_the_link_may_go_to_another_page() -> None:
-    script = load_profile().script(b"2", NAME)
+    script = load_profile("chromium").script(b"2", NAME)
     pair = Shaped(script)
     pair.run()
     cost = pair.client.visit(b"0123456789", pair.now)
     assert cost > 10_000
     before = {session: len(sizes) for session, sizes in pair.sizes.items()}
     pair.run()
-    visited = load_profile().script(b"0123456789", NAME)
+    visited = load_profile("chromium").script(b"0123456789", NAME)
     assert pair.sizes[pair.client][before[pair.client] :] == [step.size for step in visited.up]
     assert pair.sizes[pair.peer][before[pair.peer] :] == [step.size for step in visited.down]
     for session, seed in ((pair.client, b"0123456789"), (pair.peer, b"short")):
@@ -334,8 +343,6 @@ def test_pieces_inside_pieces_or_inside_circuits_break_the_link() -> None:
 
 
 def guise(trio: Trio, profile: Profile) -> Guise:
-    from qnet.wire.cover.appearance import APPEARANCES
-
     verifier = ChainVerifier([authority().certificate], __import__("time").time())
     return Guise(template("chromium"), APPEARANCES["chromium"], verifier, profile=profile)
 
@@ -350,9 +357,9 @@ def bodies(data: bytes) -> list[int]:
 
 @pytest.mark.parametrize("chunk", [1 << 20, 100, 1])
 def test_the_inner_handshake_travels_in_the_script_s_page(tmp_path: Path, chunk: int) -> None:
-    profile = load_profile()
+    profile = load_profile("chromium")
     trio = Trio(tmp_path / "decoy")
-    trio.config = replace(trio.config, profile=profile)
+    trio.config = replace(trio.config, profiles={profile.version: profile})
     trio.peer = trio.new_peer()
     client = CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame())
     trio.run(client, chunk)
@@ -371,7 +378,7 @@ def test_the_inner_handshake_travels_in_the_script_s_page(tmp_path: Path, chunk:
 def test_what_comes_of_the_page_behind_n2_is_checked(tmp_path: Path) -> None:
     profile = visit([1400, 2000, 3000], acknowledged=1)
     trio = Trio(tmp_path / "decoy")
-    trio.config = replace(trio.config, profile=profile)
+    trio.config = replace(trio.config, profiles={profile.version: profile})
     trio.peer = trio.new_peer()
     trio.run(CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame()), 1)
     assert trio.result is not None
@@ -397,7 +404,7 @@ def visit(page: list[int], *, acknowledged: int) -> Profile:
 def playing(folder: Path, *, acknowledged: int) -> tuple[Trio, Profile]:
     profile = visit([1400, 2000], acknowledged=acknowledged)
     trio = Trio(folder)
-    trio.config = replace(trio.config, profile=profile)
+    trio.config = replace(trio.config, profiles={profile.version: profile})
     trio.peer = trio.new_peer()
     return trio, profile
 
@@ -421,12 +428,12 @@ def test_what_was_withheld_comes_before_what_the_decoy_says_next(tmp_path: Path)
     assert b"".join(trio.to_client).endswith(trio.decoy.sent[-100:])
 
 
-@pytest.mark.parametrize("theirs", [None, Profile.parse(encode(TINY))], ids=["none", "another version"])
-def test_with_a_peer_that_has_another_profile_nothing_is_shaped(tmp_path: Path, theirs: Profile | None) -> None:
+@pytest.mark.parametrize("theirs", [{}, {7: Profile.parse(encode(TINY))}], ids=["none", "another version"])
+def test_with_a_peer_that_has_another_profile_nothing_is_shaped(tmp_path: Path, theirs: dict[int, Profile]) -> None:
     trio = Trio(tmp_path / "decoy")
-    trio.config = replace(trio.config, profile=theirs)
+    trio.config = replace(trio.config, profiles=theirs)
     trio.peer = trio.new_peer()
-    trio.run(CoverClient(trio.known, guise(trio, load_profile()), os.urandom, NOW, settings_frame()))
+    trio.run(CoverClient(trio.known, guise(trio, load_profile("chromium")), os.urandom, NOW, settings_frame()))
     assert trio.result is not None and trio.established is not None
     assert trio.result.result.script is None
     assert trio.established.script is None

@@ -36,7 +36,7 @@ def cold_links(homes: Sequence[Path], roots: Path, count: int, *, shaped: bool) 
     """Milliseconds of ``count`` circuits one after the other, each on a link of its own, through the nodes' peers."""
     peers, disguise = _peers(homes, roots)
     if shaped:
-        load_profile()
+        load_profile(BROWSER)
         disguise = replace(disguise, profile=load_profile)
     return asyncio.run(_cold(peers, disguise, count))
 

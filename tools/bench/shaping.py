@@ -6,7 +6,7 @@ from statistics import median
 
 from qnet.app.profile import load_profile
 from qnet.wire.channel import RECORD_HEADER
-from qnet.wire.shaping import SEED
+from qnet.wire.script import SEED
 from tools.bench.measures import Result, Work
 from tools.bench.subjects import Subject
 
@@ -24,7 +24,7 @@ def rows(shaped: Subject, unshaped: Subject, site: int, rounds: int) -> Iterator
             subject.nodes[0].let_go()
             values[subject.name].append(ONCE.do(subject, site, short=False).answer[0] * 1000)
     yield Result("first byte on a new link, link included", "ms", None, values, "shaping")
-    profile = load_profile()
+    profile = load_profile("chromium")
     made = [profile.script(os.urandom(SEED), NAME) for _ in range(SCRIPTS)]
     kilobytes = [sum(RECORD_HEADER + step.size for step in (*each.up, *each.down)) / 1000 for each in made]
     yield Result("records of a script, both ways", "kB", None, {shaped.name: [median(kilobytes)]}, "shaping")

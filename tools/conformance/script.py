@@ -39,7 +39,7 @@ def script(profile: bytes, seed: bytes, name: int) -> tuple[list[Row], list[Row]
 
     every = [(head, bodies) for heads, bodies in groups for head in heads]
     (request, page, after, before_third, *_), bodies = every[draw.below(len(every))]
-    cookies = max(request - 460, 0) // 2
+    cookies = max(request - min(head[0] for head, _ in every) - 8, 0) // 2
     asks = request - cookies // 2 + draw.below(cookies) if cookies >= 2 else request
     up: list[Row] = [(asks + name, 0, 0.0)]
     down: list[Row] = [(vary(size), 1, 0.0) for size in page]
@@ -47,7 +47,7 @@ def script(profile: bytes, seed: bytes, name: int) -> tuple[list[Row], list[Row]
         heard, said = len(down), len(up)
         rows_up, rows_down = bodies[draw.below(len(bodies))]
         for size, named, within, beyond, pause in struct.iter_unpack(">5H", rows_up):
-            body = min(vary(size) + (name if named else 0), 16401)
+            body = min(vary(size) + named * name, 16401)
             up.append((body, heard + beyond if beyond else min(after + within, heard), jitter(pause)))
         for size, asked, pause in struct.iter_unpack(">3H", rows_down):
             down.append((vary(size), said + asked, jitter(pause)))

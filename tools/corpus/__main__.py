@@ -20,6 +20,7 @@ SITES, TRAINING, DECOYS = range(90), range(10_000, 11_000), range(20_202, 20_220
 
 The decoys' names are as long as the sites'.
 """
+BROWSERS = ("chromium", "firefox")
 ARMS = ("direct", "shaped", "unshaped", "shadowsocks", "tls-in-tls", "decoy")
 
 
@@ -41,7 +42,7 @@ def profile(options: argparse.Namespace) -> None:
     """Write a profile."""
     from tools.corpus.profile import build
 
-    packed = build(options.recordings, options.most)
+    packed = build(options.recordings, options.most, options.browser)
     options.out.write_bytes(packed)
     print(f"{options.out}: {len(packed)} bytes")
 
@@ -89,13 +90,14 @@ def main(arguments: list[str]) -> int:
     recorder.add_argument("--loads", type=int, default=600, help="of each arm")
     recorder.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     recorder.add_argument("--seconds", type=float, default=4 * 3600)
-    recorder.add_argument("--browser", choices=("chromium", "firefox"), default="chromium")
+    recorder.add_argument("--browser", choices=BROWSERS, default=BROWSERS[0])
     recorder.add_argument("--training", action="store_true", help="direct loads of the sites that profiles are made of")
     for each in (profile, pack):
         made = verb(each)
         made.add_argument("recordings", nargs="+", type=Path)
         made.add_argument("out", type=Path)
         if each is profile:
+            made.add_argument("--browser", choices=BROWSERS, default=BROWSERS[0])
             made.add_argument("--most", type=int, default=1000, help="visits kept")
     verb(score).add_argument("corpus", type=Path)
     options = parser.parse_args(arguments)

@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,8 +90,10 @@ def world(
         roots = authority.write(folder)
         wires = {("client", "peer"): FAR, ("client", "site"): FAR, ("peer", "site"): NEAR}
         net = stack.enter_context(internet(ADDRESSES, wires))
-        stack.enter_context(_web(folder / "web", sites, authority, f"{ADDRESSES['site']}:{PORT}", net.inside("site")))
-        stack.enter_context(_web(folder / "decoys", decoys, authority, DECOY, net.inside("peer")))
+        place = f"{ADDRESSES['site']}:{PORT}"
+        stack.enter_context(_web(folder / "web", sites, authority, place, net.inside("site")))
+        # Every direct load is a first visit. A tunnel's would be further ones, with one ticket less and no certificate.
+        stack.enter_context(_web(folder / "decoys", decoys, authority, DECOY, net.inside("peer"), resumes=False))
         names = [name for each in sites for name in each.origins]
         arms = {"direct": [Way("", f"{ADDRESSES['site']}:{PORT}")], "decoy": [Way("", f"{ADDRESSES['peer']}:{PORT}")]}
         ports = itertools.count(PORT)
@@ -107,13 +109,15 @@ def world(
 
 
 @contextmanager
-def _web(folder: Path, sites: list[Site], authority: Authority, listen: str, inside: list[str]) -> Iterator[None]:
+def _web(
+    folder: Path, sites: list[Site], authority: Authority, listen: str, inside: list[str], *, resumes: bool = True
+) -> Iterator[None]:
     certificates = folder / "certificates"
     certificates.mkdir(parents=True)
     servers = []
     for each in sites:
         write(each, folder / each.name)
-        servers.append(server(each, folder / each.name, certificates, authority, listen))
+        servers.append(server(each, folder / each.name, certificates, authority, listen, resumes=resumes))
     configuration = folder / "nginx.conf"
     configuration.write_text(NGINX.format(folder=folder, servers="\n    ".join(servers)))
     log = folder / "nginx.log"
@@ -150,21 +154,31 @@ def _ours(
 
 
 @contextmanager
+def hosts(inside: Sequence[str], names: Mapping[str, str]) -> Iterator[None]:
+    """To programs ``inside`` each of ``names`` is at its address: ``ip netns exec`` puts a place's files over /etc."""
+    etc = Path("/etc/netns") / inside[-1]
+    etc.mkdir(parents=True)
+    try:
+        (etc / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+        (etc / "nsswitch.conf").write_text("hosts: files dns\n")
+        lines = [f"{address} {name}\n" for name, address in names.items()]
+        (etc / "hosts").write_text("127.0.0.1 localhost\n" + "".join(lines))
+        yield
+    finally:
+        shutil.rmtree(etc)
+
+
+@contextmanager
 def _shadowsocks(folder: Path, net: Internet, names: Sequence[str]) -> Iterator[Way]:
-    """Its server resolves names as the system does: what ``ip netns exec`` puts over /etc tells it the sites'."""
+    """Its server resolves names as the system does."""
     port, socks = 8388, 1090
-    etc = Path("/etc/netns") / net.inside("peer")[-1]
-    etc.mkdir(parents=True, exist_ok=True)
-    (etc / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
-    (etc / "nsswitch.conf").write_text("hosts: files dns\n")
-    (etc / "hosts").write_text("".join(f"{ADDRESSES['site']} {name}\n" for name in names))
     common = ["-s", ADDRESSES["peer"], "-p", str(port), "-k", "corpus", "-m", CIPHER]
     with (
+        hosts(net.inside("peer"), dict.fromkeys(names, ADDRESSES["site"])),
         running(folder / "ss-server.log", [*net.inside("peer"), "ss-server", *common]),
         running(folder / "ss-local.log", [*net.inside("client"), "ss-local", *common, "-l", str(socks)]),
     ):
         yield Way(f"socks5://127.0.0.1:{socks}", f"{ADDRESSES['peer']}:{port}")
-    shutil.rmtree(etc)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 
 from e2e.bidi import BidiError, Session, session
 from tools.capture_hello import FIREFOX_PREFERENCES
-from tools.corpus.arms import Way
+from tools.corpus.arms import Way, hosts
 
 NICE = 15
 AFTER_SECONDS = 0.1
@@ -82,31 +82,24 @@ def _load_in_chromium(browser: Browser, way: Way, url: str, cookie: str) -> floa
 
 @contextmanager
 def firefox(inside: Sequence[str], names: Mapping[str, str], folder: Path) -> Iterator[Load]:
-    """The same with Firefox, which asks the system: ``ip netns exec`` puts a place's own files over /etc."""
-    place = inside[-1]
-    etc = Path("/etc/netns") / place
-    etc.mkdir(parents=True, exist_ok=True)
-    hosts = etc / "hosts"
-    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in names.items()))
+    """The same with Firefox, which asks the system."""
     profile = Path(tempfile.mkdtemp(dir=folder))
     lines = [f"user_pref({json.dumps(key)}, {json.dumps(value)});" for key, value in FIREFOX_PREFERENCES.items()]
     (profile / "user.js").write_text("\n".join(lines) + "\n")
     command = ["firefox-esr", "--headless", "--no-remote", "--profile", profile, f"--remote-debugging-port={REMOTE}"]
-    process = subprocess.Popen(
-        [*inside, "nice", "-n", str(NICE), *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"HOME": str(profile)},
-    )
-    try:
-        with session(f"ws://127.0.0.1:{REMOTE}", sock=_connect(place)) as remote:
-            yield lambda way, url, cookie: _load_in_firefox(remote, way, url, cookie)
-    finally:
-        process.terminate()
-        process.wait()
-        hosts.unlink()
-        with suppress(OSError):
-            etc.rmdir()
+    with hosts(inside, names):
+        process = subprocess.Popen(
+            [*inside, "nice", "-n", str(NICE), *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"HOME": str(profile)},
+        )
+        try:
+            with session(f"ws://127.0.0.1:{REMOTE}", sock=_connect(inside[-1])) as remote:
+                yield lambda way, url, cookie: _load_in_firefox(remote, way, url, cookie)
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def _connect(place: str) -> socket.socket:

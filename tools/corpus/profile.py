@@ -18,9 +18,10 @@ from qnet.wire.cbor import encode
 from qnet.wire.channel import MAX_BODY, MIN_BODY
 from qnet.wire.cover.appearance import name_bytes
 from qnet.wire.cover.exchange import SECOND
-from qnet.wire.shaping import LEAST, Profile
+from qnet.wire.script import COOKIE, LEAST, Profile
 
-VERSION = 2
+VERSIONS = {"chromium": 2, "firefox": 3}
+"""By whose visits are in it."""
 PREFACE, ACK, TICKETS = 87, 26, 2
 CONTROL = 90
 """Body of the largest record with nothing but SETTINGS and WINDOW_UPDATE."""
@@ -33,11 +34,11 @@ OPENED = 500
 """Hundredths of a millisecond between Finished, preface and request at the most."""
 SOON = 0.002
 """Seconds between two requests of one burst."""
-COOKIE = 460
-"""Body of the largest request of a page without a cookie, without the site's name."""
-ORIGIN = range(84, 91)
-"""Bodies of the records with a request that names its origin, without the name. The first behind the page's names it,
-too, as its referrer; what comes after repeats either by its index (HPACK)."""
+REACTION = 10
+"""Tenths of a millisecond that a browser needs at least to ask for more when something has come."""
+ORIGIN = {"chromium": range(84, 91), "firefox": range(0)}
+"""Bodies of the records with a request that names its origin, without the name; Firefox's seldom do. The first behind
+the page's names it in both, as its referrer; what comes after repeats either by its index (HPACK)."""
 
 KEPT = 72
 """Records of a visit, from its request on."""
@@ -96,7 +97,7 @@ def visit(flow: dict[str, Any]) -> Visit | None:
     return Visit(ups, downs, max(first - SERVER_SECONDS, 0.0), settled - told, opening, acknowledged)
 
 
-def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
+def rows(flow: dict[str, Any], browser: str) -> tuple[list[Any], list[Any]] | None:
     """Head and body (rows up, rows down) of a visit; None for what cannot serve."""
     name = name_bytes(flow["name"])
     found = visit(flow)
@@ -129,9 +130,11 @@ def rows(flow: dict[str, Any]) -> tuple[list[Any], list[Any]] | None:
         beyond = max(len(heard) - len(page), 0)
         if new and at - before > SOON:
             within += new
-        since = heard[-1] if new and (beyond or at - before > SOON) else before
-        named = size - name in ORIGIN
-        body_up.append([size - name * named, int(named), min(within, len(page)), beyond, _tenths(at - since)])
+        waited = new and (beyond or at - before > SOON)
+        since = heard[-1] if waited else before
+        pause = max(_tenths(at - since), REACTION if waited else 0)
+        named = size - name in ORIGIN[browser]
+        body_up.append([size - name * named, int(named), min(within, len(page)), beyond, pause])
     for at, size in downs[len(page) :]:
         asked = sum(when + trip <= at for when, _ in ups)
         body_down.append([size, max(asked - 1, 1), 0])
@@ -147,27 +150,40 @@ def _length(body: list[Any]) -> int:
     return len(up) + len(down)
 
 
+def _quiet(heads: list[list[Any]]) -> None:
+    """Take half of what their pauses are longer than the least for the recording machine's own noise.
+
+    Who plays a script is as late again.
+    """
+    for place in (4, 5, 6):  # settle, opening, asking: the others are long beside any noise
+        least = min(head[place] for head in heads)
+        for head in heads:
+            head[place] = least + (head[place] - least) // 2
+
+
 def _packed(rows: list[list[int]]) -> bytes:
     return b"".join(struct.pack(f">{len(row)}H", *row) for row in rows)
 
 
-def build(recordings: Sequence[Path], most: int, least: int = LEAST) -> bytes:
-    """The packed profile of the direct loads in ``recordings``."""
-    made = [each for path in recordings for each in _read(path)][:most]
-    groups = []
+def build(recordings: Sequence[Path], most: int, browser: str, least: int = LEAST) -> bytes:
+    """The packed profile of the direct loads in ``recordings``, which are of ``browser``."""
+    made = [each for path in recordings for each in _read(path, browser)][:most]
+    _quiet([head for head, _ in made])
+    groups, bare = [], min(head[0] for head, _ in made)
     for cookie in (False, True):
-        own = [(head, body) for head, body in made if (head[0] > COOKIE) is cookie]
+        own = [(head, body) for head, body in made if (head[0] >= bare + COOKIE) is cookie]
         # A short visit's end would stand in the middle of a script, where no visit has one.
         bodies = [list(map(_packed, body)) for head, body in own if 1 + len(head[1]) + _length(body) >= least]
         if bodies:
             groups.append([[head for head, _ in own], bodies])
-    content = encode({0: VERSION, 1: groups})
+    content = encode({0: VERSIONS[browser], 1: groups})
     Profile.parse(content)
     return zstandard.ZstdCompressor(level=19).compress(content)
 
 
-def _read(path: Path) -> Iterator[tuple[list[Any], list[Any]]]:
+def _read(path: Path, browser: str) -> Iterator[tuple[list[Any], list[Any]]]:
     for line in path.read_text().splitlines():
         row = json.loads(line)
-        if row["arm"] == "direct" and (flow := main_flow(row)) is not None and (found := rows(flow)) is not None:
+        flow = main_flow(row) if row["arm"] == "direct" else None
+        if flow is not None and (found := rows(flow, browser)) is not None:
             yield found

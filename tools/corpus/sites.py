@@ -121,8 +121,8 @@ def _page(made: Site, urls: Sequence[str]) -> str:
     return f"<!doctype html><meta charset=utf-8><title>{made.name}</title>{''.join(head)}<body>{''.join(parts)}"
 
 
-def server(made: Site, root: Path, certificates: Path, authority: Authority, listen: str) -> str:
-    """Its part of nginx's configuration; writes the certificate."""
+def server(made: Site, root: Path, certificates: Path, authority: Authority, listen: str, *, resumes: bool) -> str:
+    """Its part of nginx's configuration; writes the certificate. ``resumes``: whether it knows who was there before."""
     certificate, key = authority.issue(*made.origins).write(certificates, made.name)
     lines = [
         f"listen {listen} ssl http2;",
@@ -130,6 +130,7 @@ def server(made: Site, root: Path, certificates: Path, authority: Authority, lis
         f"ssl_certificate {certificate};",
         f"ssl_certificate_key {key};",
         f"root {root};",
+        f"ssl_session_tickets {'on' if resumes else 'off'};",
         "add_header Access-Control-Allow-Origin *;",
         "add_header Cache-Control 'public, max-age=3600';",
     ]

@@ -80,7 +80,7 @@ def rows(place: Setting, say: Say, *, short: bool) -> Iterator[Row]:
     for at in range(number):
         browser = BROWSERS[at % 2]
         verifier = ChainVerifier(place.anchors, time.time())
-        guise = Guise(template(browser), APPEARANCES[browser], verifier, profile=load_profile())
+        guise = Guise(template(browser), APPEARANCES[browser], verifier, profile=load_profile(browser))
         with Talk(front.public) as talk:
             talk.run(CoverClient(known, guise, os.urandom, time.time(), settings_frame()), enough=_has_first)
             firsts.append(talk.writes[0])

@@ -77,7 +77,7 @@ def _direct(port: int, place: Setting, at: int) -> Seen:
 def _with_key(front: Front, place: Setting, browser: str) -> Seen:
     """A whole tunnel, as an observer sees it."""
     verifier = ChainVerifier(place.anchors, time.time())
-    guise = Guise(template(browser), APPEARANCES[browser], verifier, profile=load_profile())
+    guise = Guise(template(browser), APPEARANCES[browser], verifier, profile=load_profile(browser))
     with Talk(front.public) as talk:
         talk.run(CoverClient(front.known, guise, os.urandom, time.time(), settings_frame()))
         down = bytes(talk.down)

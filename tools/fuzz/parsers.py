@@ -22,7 +22,8 @@ from qnet.wire.cover.answer import Answer
 from qnet.wire.errors import QNetError
 from qnet.wire.framing import FrameReader, encode_frame
 from qnet.wire.proxy import ProxyHandshake
-from qnet.wire.shaping import Joiner, Profile
+from qnet.wire.script import Profile
+from qnet.wire.shaping import Joiner
 from qnet.wire.signed import Kind
 from qnet.wire.steps import Done, Receive
 from qnet.wire.tls import answers, certificate, codes

@@ -159,7 +159,7 @@ class Helper:
                 self._ready()
                 if can.proxies and self._settings.shaping:
                     # A tenth of a second, which the first link would wait for.
-                    group.start_soon(anyio.to_thread.run_sync, load_profile)
+                    group.start_soon(anyio.to_thread.run_sync, load_profile, disguise.look.family)
                 if not can.relays:
                     group.start_soon(self._serve_status, status_socket, None)
                 await self._stop.wait()

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from qnet.app.directory import Api, listen_for_api, serve_api
 from qnet.app.membership import Public
 from qnet.app.modes import Capabilities, ModeError
-from qnet.app.profile import load_profile
+from qnet.app.profile import load_profiles
 from qnet.app.worker_messages import Setup
 from qnet.app.workers import Workers, share
 from qnet.keys import KeyFileError, KeyRing
@@ -74,7 +74,7 @@ async def serve_public(
     given = folders.data / "descriptor.qnet"
     shared = settings.workers > 1
     journal = ReplayJournal(folders.data, time.time(), fresh=not given.exists(), boot=boot_id(), shared=shared)
-    listener = PeerListener(place, ring, disguise, load_profile(), scratch, services, journal.cache, shared=shared)
+    listener = PeerListener(place, ring, disguise, load_profiles(), scratch, services, journal.cache, shared=shared)
     calibration = await listener.measure()
     server = await listener.listen(calibration)
     workers = Workers(

@@ -16,7 +16,7 @@ import msgspec
 from qnet.app.exit_node import exit_with
 from qnet.app.helper import exit_policy, load_disguise, relay_policy
 from qnet.app.modes import capabilities
-from qnet.app.profile import load_profile
+from qnet.app.profile import load_profiles
 from qnet.app.public import peer_place
 from qnet.app.worker_messages import LIMIT, News, Report, Setup
 from qnet.keys import KeyRing
@@ -124,7 +124,7 @@ class _Worker:
             peer_place(settings),
             self._ring,
             disguise,
-            load_profile(),
+            load_profiles(),
             Scratch(Budget(settings.window_budget << 20)),
             self._services,
             self._replay.cache,

@@ -20,7 +20,7 @@ from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
 from qnet.wire.link import LinkSession, settings_frame
 from qnet.wire.scratch import Scratch
-from qnet.wire.shaping import Profile
+from qnet.wire.script import Profile
 from qnet.wire.steps import Done
 from qnet.wire.tls.session import SessionTicket
 from qnet.wire.tls.template import Template
@@ -36,8 +36,8 @@ NEXT_SECONDS = 4.0
 class Disguise:
     """What the client looks like, whom it trusts to be a decoy, with what it resumes its visits, and its clock.
 
-    ``profile``: what shapes its links, if anything. Relays make their connections without: only a client's begin with
-    what a browser says.
+    ``profile``: gives what shapes its links like those of a family of browsers, if anything does. Relays make their
+    connections without: only a client's begin with what a browser says.
     """
 
     template: Template
@@ -45,7 +45,7 @@ class Disguise:
     roots: Sequence[x509.Certificate]
     tickets: TicketJar = field(default_factory=TicketJar)
     clock: Clock = field(default_factory=Clock)
-    profile: Callable[[], Profile] | None = None
+    profile: Callable[[str], Profile] | None = None
 
     def wear(self, template: Template, look: Appearance) -> None:
         """Look like this from the next connection on. Tickets of another browser's visits would not fit."""
@@ -56,7 +56,7 @@ class Disguise:
     def guise(self, now: float, peer: PeerKeys, network: Network) -> Guise:
         """The same for one handshake with ``peer`` over ``network``, at ``now`` (unix seconds)."""
         offer = self.tickets.take(_visited(peer), network, self.clock.system())
-        profile = self.profile() if self.profile else None
+        profile = self.profile(self.look.family) if self.profile else None
         return Guise(self.template, self.look, ChainVerifier(self.roots, now), offer, profile)
 
     def keep(self, tickets: Sequence[SessionTicket], peer: PeerKeys, network: Network) -> None:

@@ -34,6 +34,10 @@ Whatever waits here waits in front of everything that comes later: a page's few 
 OVERFULL = 256 * 1024
 """Bytes beyond its bound at which a full link has its streams stopped, all at once, instead of when they speak."""
 
+SCRIPT_UNSENT = 1 << 20
+"""Bytes that the kernel may keep unsent while a script is played: as with any server's answers it alone decides when
+they leave, and they are in order already."""
+
 CONTROL_LIMIT = 4 * 1024 * 1024
 """Bytes waiting beyond which the link is given up: its other side does not read, and only control frames still go."""
 
@@ -73,6 +77,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport = transport
         self._high = LINK_WRITE_HIGH
         self._unsent = NOT_SENT
+        """What the kernel may keep unsent, in bytes."""
         self._paused_at, self._paused_with = 0.0, 0
         transport.set_write_buffer_limits(high=LINK_WRITE_HIGH)
         tune(transport)
@@ -209,9 +214,13 @@ class Link(asyncio.BufferedProtocol):
             self._high = wanted
             self._transport.set_write_buffer_limits(high=wanted)
         unsent = max(wanted // 2, NOT_SENT)
-        if not self._unsent // 2 < unsent < self._unsent * 2:
-            self._unsent = unsent
-            keep_unsent(self._transport, unsent)
+        if not self._unsent // 2 < unsent < self._unsent * 2 and not self.channel.session.is_shaped:
+            self._keep_unsent(unsent)
+
+    def _keep_unsent(self, count: int) -> None:
+        if count != self._unsent:
+            self._unsent = count
+            keep_unsent(self._transport, count)
 
     @property
     def room(self) -> int | None:
@@ -242,11 +251,13 @@ class Link(asyncio.BufferedProtocol):
         session = self.channel.session
         if not session.is_shaped or self.closed:
             return
+        self._keep_unsent(SCRIPT_UNSENT)
         for each in session.shaped(self.loop.time()):
             self._transport.write(each)
         due = session.next_timer()
         if due is None:
             self._alarm.cancel()
+            self._keep_unsent(NOT_SENT)
         else:
             self._alarm.set(due)
         if session.held_back != self._held_back:

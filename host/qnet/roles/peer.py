@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from qnet.keys import KeyRing, NodeKeys
@@ -14,7 +15,7 @@ from qnet.wire.cover.peer import PeerConfig
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.descriptor import Descriptor, peer_id, sign
 from qnet.wire.scratch import Scratch
-from qnet.wire.shaping import Profile
+from qnet.wire.script import Profile
 
 DESCRIPTOR_SECONDS = 7 * 86400
 """How long a descriptor handed out by hand lives."""
@@ -88,7 +89,7 @@ class PeerListener:
         place: PeerPlace,
         ring: KeyRing,
         disguise: Disguise,
-        profile: Profile,
+        profiles: Mapping[int, Profile],
         scratch: Scratch,
         owner: LinkOwner,
         replay: ReplayCache,
@@ -99,7 +100,7 @@ class PeerListener:
         self._place = place
         self._ring = ring
         self._disguise = disguise
-        self._profile = profile
+        self._profiles = profiles
         self._scratch = scratch
         self._owner = owner
         self._replay = replay
@@ -128,7 +129,7 @@ class PeerListener:
             server_name=place.decoy_name,
             quiet_after=calibration.quiet_after,
             quiet_after_resumed=calibration.quiet_after_resumed,
-            profile=self._profile,
+            profiles=self._profiles,
         )
 
         def accept() -> asyncio.BaseProtocol:

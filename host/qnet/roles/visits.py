@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
 from qnet.net.link import Link
-from qnet.wire.shaping import SEED
+from qnet.wire.script import SEED
 
 TYPICAL = 400_000
 """Bytes of a visit, before there has been one."""

@@ -13,7 +13,8 @@ from qnet.wire.frames import FORWARD_HEADER, HEADER, Frame, FrameError
 from qnet.wire.layers import Layer
 from qnet.wire.noise import TransportKeys
 from qnet.wire.scratch import RECORD_ROOM, Scratch
-from qnet.wire.shaping import BACKLOG, SEED, Joiner, Script, Sealed, Shaper
+from qnet.wire.script import SEED, Script
+from qnet.wire.shaping import BACKLOG, Joiner, Sealed, Shaper
 
 
 class Shaped(Layer):

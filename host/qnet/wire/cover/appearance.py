@@ -24,14 +24,15 @@ _FIELD = 2
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """``settings``: HTTP/2 SETTINGS in order; ``window``: WINDOW_UPDATE; ``request_base``: of the first
-    request's record body, all bytes but the host's.
+    """``family``: the browser. ``settings``: HTTP/2 SETTINGS in order; ``window``: WINDOW_UPDATE; ``request_base``: of
+    the first request's record body, all bytes but the host's.
 
     ``parting``: bodies of the records with which it ends a connection that is in order, in bytes: Chromium says
     nothing, Firefox GOAWAY and close_notify. ``patience``: seconds after which it ends an idle connection by itself;
     Chromium had not after 328. ``nudge``: seconds after which it sends a PING on one.
     """
 
+    family: str
     settings: tuple[tuple[int, int], ...]
     window: int
     request_base: int
@@ -56,10 +57,9 @@ class Appearance:
         return dict(self.settings).get(1, 4096)
 
 
-APPEARANCES = {
-    "chromium": Appearance(((1, 65536), (2, 0), (4, 6291456), (6, 262144)), 0x00EF0001, 447, (), inf, inf),
-    "firefox": Appearance(((1, 65536), (2, 0), (4, 131072), (5, 16384)), 0x00BF0001, 305, (34, 19), 172.0, 58.0),
-}
+CHROMIUM = Appearance("chromium", ((1, 65536), (2, 0), (4, 6291456), (6, 262144)), 0x00EF0001, 447, (), inf, inf)
+FIREFOX = Appearance("firefox", ((1, 65536), (2, 0), (4, 131072), (5, 16384)), 0x00BF0001, 305, (34, 19), 172.0, 58.0)
+APPEARANCES = {each.family: each for each in (CHROMIUM, FIREFOX)}
 
 
 def name_bytes(server_name: str) -> int:

@@ -14,7 +14,7 @@ from qnet.wire.cover.exchange import Exchange
 from qnet.wire.cover.inner import PeerKeys, prologue
 from qnet.wire.cover.opening import CoverOpening, Guise, Opened
 from qnet.wire.noise import NoiseHandshake, TransportKeys
-from qnet.wire.shaping import Script
+from qnet.wire.script import Script
 from qnet.wire.steps import Conversation, Done, Entropy, Receive, Send
 from qnet.wire.tls.errors import TlsError
 from qnet.wire.tls.session import SessionTicket

@@ -21,7 +21,7 @@ from qnet.wire.cover.appearance import Appearance
 from qnet.wire.cover.auth import VERSION, CoverKeys, Credential
 from qnet.wire.cover.inner import PeerKeys, digest
 from qnet.wire.errors import RemoteError
-from qnet.wire.shaping import Profile, Script
+from qnet.wire.script import Profile, Script
 from qnet.wire.steps import Conversation, Done, Entropy, Receive, Send
 from qnet.wire.tls import codes
 from qnet.wire.tls.client import TlsClient

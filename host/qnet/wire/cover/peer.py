@@ -18,8 +18,8 @@ Session shape; events are made one by one, so that a driver passes bytes on befo
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeAlias
 
@@ -34,7 +34,7 @@ from qnet.wire.cover.inner import prologue
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.errors import RemoteError
 from qnet.wire.noise import NoiseError, NoiseHandshake, TransportKeys
-from qnet.wire.shaping import Profile, Script
+from qnet.wire.script import Profile, Script
 from qnet.wire.steps import Entropy
 from qnet.wire.tls.hello import ServerHello
 
@@ -52,7 +52,7 @@ HOLD_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PeerConfig:
-    """A peer's side of its descriptor. ``profile``: of which the scripts are by which it shapes.
+    """A peer's side of its descriptor. ``profiles``: by their versions, of what it can make scripts.
 
     ``quiet_after``, ``quiet_after_resumed``: the decoy's calibrated post-handshake bytes, after a full handshake and
     after a resumed one.
@@ -66,7 +66,7 @@ class PeerConfig:
     server_name: str
     quiet_after: int
     quiet_after_resumed: int
-    profile: Profile | None = None
+    profiles: Mapping[int, Profile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +212,8 @@ class CoverPeer:
             return
         self._held.clear()
         self._hello, self._hellos = hello, message
-        if config.profile is not None and hello.credential.flags == config.profile.version:
-            self._script = config.profile.script(hello.credential.id, name_bytes(config.server_name))
+        if (profile := config.profiles.get(hello.credential.flags)) is not None:
+            self._script = profile.script(hello.credential.id, name_bytes(config.server_name))
         self._phase = _Phase.RELAY
 
     def _give_up(self) -> None:
