@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from e2e.bidi import BidiError, Session, session
 from qnet.browser.install import install
 from qnet.browser.manifests import GECKO_ID
+from tools.capture_hello import write_preferences
 
 T = TypeVar("T")
 
@@ -266,11 +267,7 @@ def firefox(
     (home / ".mozilla").mkdir(exist_ok=True)
     if launcher is not None:
         install(launcher, home, sys.platform)
-    lines = [
-        f"user_pref({json.dumps(name)}, {json.dumps(value)});"
-        for name, value in {**PREFERENCES, **(preferences or {})}.items()
-    ]
-    (profile / "user.js").write_text("\n".join(lines) + "\n")
+    write_preferences(profile, {**PREFERENCES, **(preferences or {})})
     command = [str(program or shutil.which("firefox-esr")), "--headless", "--no-remote", "--profile", str(profile)]
     command += ["--remote-debugging-port=0", "--remote-allow-system-access", page]
     log = home / "firefox.log"

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "host"))
@@ -37,6 +38,12 @@ FIREFOX_PREFERENCES = {
 }
 
 
+def write_preferences(profile: Path, preferences: Mapping[str, object]) -> None:
+    """Have Firefox start with these in the existing folder ``profile``."""
+    lines = [f"user_pref({json.dumps(key)}, {json.dumps(value)});" for key, value in preferences.items()]
+    (profile / "user.js").write_text("\n".join(lines) + "\n")
+
+
 def command(browser: str, profile: Path, url: str) -> list[str]:
     """The command line that opens ``url`` in ``browser`` with the empty ``profile``."""
     if browser == "chromium":
@@ -55,8 +62,7 @@ def command(browser: str, profile: Path, url: str) -> list[str]:
             "--dump-dom",
             url,
         ]
-    lines = [f"user_pref({json.dumps(key)}, {json.dumps(value)});" for key, value in FIREFOX_PREFERENCES.items()]
-    (profile / "user.js").write_text("\n".join(lines) + "\n")
+    write_preferences(profile, FIREFOX_PREFERENCES)
     return ["firefox-esr", "--headless", "--no-remote", "--profile", str(profile), url]
 
 

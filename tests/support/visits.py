@@ -1,6 +1,5 @@
 """A real browser's visits to a site on this computer, and what an observer sees of each connection."""
 
-import json
 import os
 import shutil
 import socket
@@ -19,7 +18,7 @@ from qnet.wire.errors import RemoteError
 from qnet.wire.tls.hello import ClientHello
 from qnet.wire.tls.record import RecordReader
 from tests.support.tls_servers import free_port
-from tools.capture_hello import FIREFOX_PREFERENCES
+from tools.capture_hello import FIREFOX_PREFERENCES, write_preferences
 
 UP, DOWN = ">", "<"
 
@@ -114,8 +113,7 @@ def visitor(browser: str, name: str, profile: Path) -> Iterator[Callable[[str], 
     port = free_port()
     preferences = {**FIREFOX_PREFERENCES, "network.dns.localDomains": name}
     profile.mkdir(exist_ok=True)
-    lines = [f"user_pref({json.dumps(key)}, {json.dumps(value)});" for key, value in preferences.items()]
-    (profile / "user.js").write_text("\n".join(lines) + "\n")
+    write_preferences(profile, preferences)
     process = subprocess.Popen(
         ["firefox-esr", "--headless", "--no-remote", "--profile", str(profile), f"--remote-debugging-port={port}"],
         stdout=subprocess.DEVNULL,

@@ -15,12 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from qnet.wire.cover.appearance import APPEARANCES, CHROMIUM
+
 SITES, TRAINING, DECOYS = range(90), range(10_000, 11_000), range(20_202, 20_220)
 """Seeds of the sites that are scored, of those that profiles are made of, and of the decoys: none is in two.
 
 The decoys' names are as long as the sites'.
 """
-BROWSERS = ("chromium", "firefox")
 ARMS = ("direct", "shaped", "unshaped", "shadowsocks", "tls-in-tls", "decoy")
 
 
@@ -90,14 +91,14 @@ def main(arguments: list[str]) -> int:
     recorder.add_argument("--loads", type=int, default=600, help="of each arm")
     recorder.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     recorder.add_argument("--seconds", type=float, default=4 * 3600)
-    recorder.add_argument("--browser", choices=BROWSERS, default=BROWSERS[0])
+    recorder.add_argument("--browser", choices=APPEARANCES, default=CHROMIUM.family)
     recorder.add_argument("--training", action="store_true", help="direct loads of the sites that profiles are made of")
     for each in (profile, pack):
         made = verb(each)
         made.add_argument("recordings", nargs="+", type=Path)
         made.add_argument("out", type=Path)
         if each is profile:
-            made.add_argument("--browser", choices=BROWSERS, default=BROWSERS[0])
+            made.add_argument("--browser", choices=APPEARANCES, default=CHROMIUM.family)
             made.add_argument("--most", type=int, default=1000, help="visits kept")
     verb(score).add_argument("corpus", type=Path)
     options = parser.parse_args(arguments)

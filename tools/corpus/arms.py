@@ -26,7 +26,7 @@ FAR = Wire(delay=0.008, rate=200e6 / 8, queue=2_500_000, spread=0.05, jitter=0.0
 NEAR = Wire(delay=0.002, rate=400e6 / 8, queue=2_500_000, spread=0.006, jitter=0.0005)
 PORT = 443
 PROXY_NAME = "proxy.test"
-DECOY = "127.0.0.1:9443"
+DECOY_PORT = 9443
 """Where the decoys listen beside their peers."""
 
 NGINX = """\
@@ -93,7 +93,9 @@ def world(
         place = f"{ADDRESSES['site']}:{PORT}"
         stack.enter_context(_web(folder / "web", sites, authority, place, net.inside("site")))
         # Every direct load is a first visit. A tunnel's would be further ones, with one ticket less and no certificate.
-        stack.enter_context(_web(folder / "decoys", decoys, authority, DECOY, net.inside("peer"), resumes=False))
+        stack.enter_context(
+            _web(folder / "decoys", decoys, authority, f"127.0.0.1:{DECOY_PORT}", net.inside("peer"), resumes=False)
+        )
         names = [name for each in sites for name in each.origins]
         arms = {"direct": [Way("", f"{ADDRESSES['site']}:{PORT}")], "decoy": [Way("", f"{ADDRESSES['peer']}:{PORT}")]}
         ports = itertools.count(PORT)
@@ -141,8 +143,8 @@ def _ours(
         site = f"{ADDRESSES['site']}:{PORT}"
         rules = [f"--exit-map={each}:{PORT}={site}" for each in names]
         rules += [f"--exit-allow={ADDRESSES['site']}/32:{PORT}", "--exit-only"]
-        listens, name = int(DECOY.split(":")[1]), decoy.origins[0]
-        peer = public_node(folder / "peer", port, listens, roots, rules, host=ADDRESSES["peer"], decoy_name=name)
+        name = decoy.origins[0]
+        peer = public_node(folder / "peer", port, DECOY_PORT, roots, rules, host=ADDRESSES["peer"], decoy_name=name)
         peer.inside = net.inside("peer")
         stack.enter_context(started(peer))
         client = joined_client(folder / "client", [peer], roots)

@@ -4,7 +4,6 @@ Of the one computer's cores they get what the others leave, which elsewhere have
 """
 
 import ctypes
-import json
 import os
 import shlex
 import socket
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, Error, sync_playwright
 
 from e2e.bidi import BidiError, Session, session
-from tools.capture_hello import FIREFOX_PREFERENCES
+from tools.capture_hello import FIREFOX_PREFERENCES, write_preferences
 from tools.corpus.arms import Way, hosts
 
 NICE = 15
@@ -84,8 +83,7 @@ def _load_in_chromium(browser: Browser, way: Way, url: str, cookie: str) -> floa
 def firefox(inside: Sequence[str], names: Mapping[str, str], folder: Path) -> Iterator[Load]:
     """The same with Firefox, which asks the system."""
     profile = Path(tempfile.mkdtemp(dir=folder))
-    lines = [f"user_pref({json.dumps(key)}, {json.dumps(value)});" for key, value in FIREFOX_PREFERENCES.items()]
-    (profile / "user.js").write_text("\n".join(lines) + "\n")
+    write_preferences(profile, FIREFOX_PREFERENCES)
     command = ["firefox-esr", "--headless", "--no-remote", "--profile", profile, f"--remote-debugging-port={REMOTE}"]
     with hosts(inside, names):
         process = subprocess.Popen(

@@ -4,7 +4,6 @@ The listener takes one record of each connection and closes it. Only a name's fi
 browser does after a failure is another matter.
 """
 
-import json
 import os
 import socket
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from qnet.wire.errors import RemoteError
 from qnet.wire.tls.hello import ClientHello
-from tools.capture_hello import FIREFOX_PREFERENCES, read_record
+from tools.capture_hello import FIREFOX_PREFERENCES, read_record, write_preferences
 
 DOMAIN = "evidence.test"
 AT_ONCE = 8
@@ -110,7 +109,5 @@ def _command(browser: str, profile: Path, url: str) -> list[str]:
             "--remote-debugging-port=0",
             url,
         ]
-    preferences = FIREFOX_PREFERENCES | {"network.dns.forceResolve": "127.0.0.1"}
-    lines = [f"user_pref({json.dumps(key)}, {json.dumps(value)});" for key, value in preferences.items()]
-    (profile / "user.js").write_text("\n".join(lines) + "\n")
+    write_preferences(profile, FIREFOX_PREFERENCES | {"network.dns.forceResolve": "127.0.0.1"})
     return ["firefox-esr", "--headless", "--no-remote", "--profile", str(profile), url]
