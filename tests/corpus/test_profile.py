@@ -18,14 +18,15 @@ RECORDS = [
     (0.210, -9000, 23), (0.250, 120, 23), (0.2501, 97, 23), (0.260, -4000, 23),
     (0.351, -800, 23), (0.352, -16401, 23), (0.360, 54, 23), (0.470, -700, 23),
 ]  # fmt: skip
-FLOW = {"name": "www.site.test", "octets": 1, "records": RECORDS}
+PACKETS = [(0.203, -62), (0.204, -31), (0.208, -1448), (0.210, -1448)]
+FLOW = {"name": "www.site.test", "octets": 1, "records": RECORDS, "packets": PACKETS}
 
 
 def test_head_and_body_of_a_visit() -> None:
     found = rows(FLOW, "chromium")
     assert found is not None
     head, (up, down) = found
-    assert head == [463 - NAME, [9000, 4000], 1, 400, 0, 100, 100, 1]
+    assert head == [463 - NAME, [9000, 4000], 1, 400, 0, 100, 100, 400, 1]
     assert up == [[120 - NAME, 1, 0, 0, 400], [97 - NAME, 1, 0, 0, 1], [54, 0, 2, 2, 80]]
     assert down == [[800, 2, 0], [16401, 2, 0], [700, 3, 0]]
 

@@ -17,6 +17,7 @@ from qnet.wire.cover.inner import PeerKeys
 from qnet.wire.cover.opening import Guise
 from qnet.wire.cover.peer import CoverPeer, Established, PeerConfig, ToClient, ToDecoy
 from qnet.wire.cover.replay import ReplayCache
+from qnet.wire.script import LEAD
 from qnet.wire.steps import Done, Receive, Send
 from qnet.wire.tls.template import Template
 from qnet.wire.tls.verify import ChainVerifier
@@ -133,7 +134,7 @@ class Trio:
         return CoverClient(known, Guise(template(self.browser), look, verifier), os.urandom, now, first)
 
     def run(self, client: CoverClient, chunk: int = 1 << 20) -> None:
-        """The whole conversation, with every write cut into pieces of ``chunk`` bytes."""
+        """The whole conversation, with every write cut into pieces of ``chunk`` bytes; a script's pauses pass."""
         waiting = self._drive(client, b"")
         while waiting:
             answers = []
@@ -141,6 +142,10 @@ class Trio:
                 self.to_peer.append(data)
                 for start in range(0, len(data), chunk):
                     answers += self.from_client(data[start : start + chunk])
+            due = self.peer.next_timer()
+            if due is not None and due <= self.now + LEAD / 1e5:
+                self.now = max(self.now, due)
+                answers += self.timer()
             waiting = []
             for answer in answers:
                 self.to_client.append(answer)
@@ -169,7 +174,7 @@ class Trio:
                 case Established():
                     self.established = event
         for answer in filter(None, answers):
-            out += self._act(self.peer.from_decoy(answer))
+            out += self._act(self.peer.from_decoy(answer, self.now))
         return out
 
     def _drive(self, client: CoverClient, data: bytes) -> list[bytes]:

@@ -29,7 +29,7 @@ from qnet.wire.shaping import BACKLOG, PATIENCE, Joiner, Shaper, Step
 from qnet.wire.tls.verify import ChainVerifier
 from tests.support.cover_pair import NOW, Trio, authority, template
 
-HEAD = [452, [3000, 500], 1, 300, 5, 60, 20, 1]
+HEAD = [452, [3000, 500], 1, 300, 5, 60, 20, 0, 1]
 UP, DOWN = pack(">10H", 103, 1, 0, 0, 100, 60, 0, 0, 1, 0), pack(">6H", 900, 1, 0, 16401, 2, 0)
 TINY = {
     0: 7,
@@ -394,15 +394,15 @@ def test_what_comes_of_the_page_behind_n2_is_checked(tmp_path: Path) -> None:
         result.padding(bytes(changed))
 
 
-def visit(page: list[int], *, acknowledged: int) -> Profile:
+def visit(page: list[int], *, lead: int = 0, acknowledged: int = 1) -> Profile:
     """A profile of one."""
-    head = [463, page, 1, 0, 0, 0, 0, acknowledged]
+    head = [463, page, 1, 0, 0, 0, 0, lead, acknowledged]
     body = [pack(">5H", 120, 0, 0, 0, 0), pack(">3H", 900, 1, 0)]
     return Profile.parse(encode({0: 7, 1: [[[head], [body]]]}))
 
 
-def playing(folder: Path, *, acknowledged: int) -> tuple[Trio, Profile]:
-    profile = visit([1400, 2000], acknowledged=acknowledged)
+def playing(folder: Path, **head: int) -> tuple[Trio, Profile]:
+    profile = visit([1400, 2000], **head)
     trio = Trio(folder)
     trio.config = replace(trio.config, profiles={profile.version: profile})
     trio.peer = trio.new_peer()
@@ -415,6 +415,16 @@ def test_the_decoys_settings_ack_is_seen_where_the_script_has_it(acknowledged: i
     trio.run(CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame()))
     assert trio.result is not None
     assert bodies(b"".join(trio.to_client)).count(26) == 1 + acknowledged, "its SETTINGS are as large"
+
+
+def test_the_page_comes_after_its_pause(tmp_path: Path) -> None:
+    trio, profile = playing(tmp_path / "decoy", lead=150)
+    trio.run(CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame()))
+    assert trio.result is not None and trio.now == pytest.approx(NOW + 0.0015)
+    script = trio.result.result.script
+    assert script is not None
+    page = [step.size for step in script.down[: script.page]]
+    assert bodies(trio.to_client[-1]) == page, "behind all that the decoy said, and by itself"
 
 
 def test_what_was_withheld_comes_before_what_the_decoy_says_next(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from qnet.wire.cbor import encode
 from qnet.wire.channel import MAX_BODY, MIN_BODY
 from qnet.wire.cover.appearance import name_bytes
 from qnet.wire.cover.exchange import SECOND
-from qnet.wire.script import COOKIE, LEAST, Profile
+from qnet.wire.script import COOKIE, LEAD, LEAST, Profile
 
-VERSIONS = {"chromium": 2, "firefox": 3}
+VERSIONS = {"chromium": 4, "firefox": 5}
 """By whose visits are in it."""
 PREFACE, ACK, TICKETS = 87, 26, 2
 CONTROL = 90
@@ -30,6 +30,8 @@ PART = 1000
 """Body of the smallest record that brings part of a page."""
 SETTLED = 100
 """Tenths of a millisecond after which SETTINGS are acknowledged at the latest."""
+READING = 2
+"""Tenths of a millisecond that a helper takes to read SETTINGS, longer than a browser."""
 OPENED = 500
 """Hundredths of a millisecond between Finished, preface and request at the most."""
 SOON = 0.002
@@ -57,8 +59,8 @@ def main_flow(row: dict[str, Any]) -> dict[str, Any] | None:
 class Visit(NamedTuple):
     """Records up and down from the request on, as (seconds, body bytes).
 
-    ``trip``: the round trip; ``settle``: until SETTINGS' ACK; ``opening``: Finished to preface, preface to request.
-    ``acknowledged``: whether the server's SETTINGS ACK came by itself.
+    ``trip``: the round trip; ``settle``: until SETTINGS' ACK; ``opening``: Finished to preface, preface to request;
+    ``lead``: SETTINGS to the page's first packet. ``acknowledged``: whether the server's SETTINGS ACK came by itself.
     """
 
     ups: list[Row]
@@ -66,6 +68,7 @@ class Visit(NamedTuple):
     trip: float
     settle: float
     opening: tuple[float, float]
+    lead: float
     acknowledged: bool
 
 
@@ -86,15 +89,18 @@ def visit(flow: dict[str, Any]) -> Visit | None:
         return None
     told = min(downs[0][0], settled)
     acknowledged = any(size == ACK for _, size in downs[:3])
+    said = before = downs[0][0]
     # What is small and comes before the ACK is SETTINGS, or headers along with them: there a tunnel has the decoy's.
     while downs and (downs[0][1] <= CONTROL or (downs[0][0] <= settled and downs[0][1] < PART)):
-        downs.pop(0)
+        before, size = downs.pop(0)
+        said = before if size <= CONTROL else said
     if not downs:
         return None
+    page = next((at for at, size in flow["packets"] if size < 0 and at > before), downs[0][0])
     preface = records[start][0]
     finished = next(at for at, size in records if size > 0)
     opening = preface - finished, ups[0][0] - preface
-    return Visit(ups, downs, max(first - SERVER_SECONDS, 0.0), settled - told, opening, acknowledged)
+    return Visit(ups, downs, max(first - SERVER_SECONDS, 0.0), settled - told, opening, page - said, acknowledged)
 
 
 def rows(flow: dict[str, Any], browser: str) -> tuple[list[Any], list[Any]] | None:
@@ -103,7 +109,7 @@ def rows(flow: dict[str, Any], browser: str) -> tuple[list[Any], list[Any]] | No
     found = visit(flow)
     if found is None:
         return None
-    ups, downs, trip, settle, opening, acknowledged = found
+    ups, downs, trip, settle, opening, lead, acknowledged = found
     ends = sorted(at for at, _ in (*ups, *downs))
     ends_at = ends[min(len(ends), KEPT) - 1]
     ups = [row for row in ups if row[0] <= ends_at]
@@ -121,7 +127,7 @@ def rows(flow: dict[str, Any], browser: str) -> tuple[list[Any], list[Any]] | No
         return None
     # A browser asks for more as soon as it has seen a part of the page, however long the rest takes.
     head = [ups[0][1] - name, page, first + 1, _tenths(ups[1][0] - downs[first][0]), min(_tenths(settle), SETTLED)]
-    head += [*(min(_tenths(pause * 10), OPENED) for pause in opening), int(acknowledged)]
+    head += [*(min(_tenths(pause * 10), OPENED) for pause in opening), min(_tenths(lead * 10), LEAD), int(acknowledged)]
     body_up, body_down = [[ups[1][1] - name, 1, 0, 0, head[3]]], []
     within = 0
     for (before, _), (at, size) in pairwise(ups[1:]):
@@ -132,7 +138,11 @@ def rows(flow: dict[str, Any], browser: str) -> tuple[list[Any], list[Any]] | No
             within += new
         waited = new and (beyond or at - before > SOON)
         since = heard[-1] if waited else before
-        pause = max(_tenths(at - since), REACTION if waited else 0)
+        pause = _tenths(at - since)
+        if waited:
+            pause = max(pause, REACTION)
+        elif pause < REACTION:
+            pause = (pause + 1) // 2  # half of it is noise, as of the shortest in the head
         named = size - name in ORIGIN[browser]
         body_up.append([size - name * named, int(named), min(within, len(page)), beyond, pause])
     for at, size in downs[len(page) :]:
@@ -151,14 +161,16 @@ def _length(body: list[Any]) -> int:
 
 
 def _quiet(heads: list[list[Any]]) -> None:
-    """Take half of what their pauses are longer than the least for the recording machine's own noise.
+    """Keep a part only of what their shortest pauses are longer than the least: the rest is the recording's own noise.
 
-    Who plays a script is as late again.
+    Who plays a script is as late again, and has more to do than a browser between Finished and preface.
     """
-    for place in (4, 5, 6):  # settle, opening, asking: the others are long beside any noise
+    for place, part in ((4, 2), (5, 3), (6, 2)):  # settle, opening, asking
         least = min(head[place] for head in heads)
         for head in heads:
-            head[place] = least + (head[place] - least) // 2
+            head[place] = least + (head[place] - least) // part
+    for head in heads:
+        head[4] = max(head[4] - READING, 0)
 
 
 def _packed(rows: list[list[int]]) -> bytes:

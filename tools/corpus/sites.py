@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.support.tls_servers import Authority
 
+DOMAIN = "site.test"
 MEDIANS = {"js": (12_000, 1.1), "css": (6_000, 1.0), "img": (9_000, 1.3), "font": (24_000, 0.4), "json": (900, 1.2)}
 """Bytes and the logarithm's standard deviation, by kind."""
 HTML = (22_000, 0.8)
@@ -57,7 +58,7 @@ class Site:
 def site(seed: int) -> Site:
     """The same one for the same seed. Names differ in length as real ones do: requests and tickets show it."""
     rng = random.Random(f"site {seed}")
-    name = "".join(rng.choices("abcdefghijklmnoprstuvwy", k=rng.randrange(3, 15))) + f"{seed:05}.site.test"
+    name = "".join(rng.choices("abcdefghijklmnoprstuvwy", k=rng.randrange(3, 15))) + f"{seed:05}.{DOMAIN}"
     count = min(max(round(rng.lognormvariate(math.log(COUNT[0]), COUNT[1])), 4), 90)
     third = rng.choice((0.0, 0.15, 0.4))
     resources = []

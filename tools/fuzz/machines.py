@@ -73,7 +73,7 @@ class FrontDoor:
 
     def decoy_says(self, data: bytes) -> None:
         self.decoy += data
-        self._take(self.peer.from_decoy(data))
+        self._take(self.peer.from_decoy(data, self.now))
 
     def client_ends(self) -> None:
         self._take(self.peer.client_eof())

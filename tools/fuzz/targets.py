@@ -91,7 +91,7 @@ def _answers() -> list[bytes]:
 
 def _profiles() -> list[bytes]:
     up, down = pack(">10H", 500, 1, 0, 0, 10, 100, 0, 1, 0, 20), pack(">6H", 900, 1, 0, 100, 1, 20)
-    return [cbor.encode({0: 1, 1: [[[[463, [300, 1200], 1, 50, 10, 60, 20, 0]], [[up, down]]]]})]
+    return [cbor.encode({0: 1, 1: [[[[463, [300, 1200], 1, 50, 10, 60, 20, 5, 0]], [[up, down]]]]})]
 
 
 _REQUESTS = (encode(Hello(id=1, version=1)), encode(GetStatus(id=2)))

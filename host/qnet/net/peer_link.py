@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import cast
 
 from qnet.net import endings
+from qnet.net.alarm import Alarm
 from qnet.net.channel import Channel
 from qnet.net.decoy import Parting
 from qnet.net.decoy_writes import DecoyWrites
@@ -50,7 +51,7 @@ class PeerConnection:
         self._link: Link | None = None
         self._spliced = False
         self._decoy_left = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._loop, self._on_alarm)
         self.client = _Side(self, self._from_client)
         self.decoy = _Side(self, self._from_decoy)
         self.client.other, self.decoy.other = self.decoy, self.client
@@ -88,7 +89,7 @@ class PeerConnection:
 
     def _from_decoy(self, data: bytes) -> None:
         assert self.core is not None  # noqa: S101
-        self._act(self.core.from_decoy(data))
+        self._act(self.core.from_decoy(data, time.time()))
 
     def _act(self, events: Iterator[Event]) -> None:
         for event in events:
@@ -100,7 +101,7 @@ class PeerConnection:
                         self.client.write(piece)
                 case Established():
                     self._establish(event)
-        self._set_timer()
+        self._set_alarm()
 
     def _to_decoy(self, data: bytes) -> None:
         if self._decoy_left:
@@ -111,17 +112,15 @@ class PeerConnection:
         else:
             self.decoy.write(data)
 
-    def _set_timer(self) -> None:
+    def _set_alarm(self) -> None:
         assert self.core is not None  # noqa: S101
         due = self.core.next_timer()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if due is not None:
-            self._timer = self._loop.call_later(max(0.0, due - time.time()), self._on_timer)
+        if due is None:
+            self._alarm.cancel()
+        else:
+            self._alarm.set(self._loop.time() + due - time.time())
 
-    def _on_timer(self) -> None:
-        self._timer = None
+    def _on_alarm(self) -> None:
         assert self.core is not None  # noqa: S101
         self._act(self.core.timer(time.time()))
 
@@ -209,8 +208,7 @@ class PeerConnection:
             side.other.reset()
         else:
             side.other.close_when_sent()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
 
 
 class _Side(asyncio.Protocol):

@@ -4,8 +4,9 @@ A profile is CBOR: {0: version, 1: [group, …]}, a group being [heads, bodies] 
 visitor in both (a cookie makes each request longer), every number ≥ 0, pauses in tenths of a millisecond:
 
 - head: [size of the request, [sizes of the page's records down], how many of them → 1 waits for, pause before → 1,
-  pause of the SETTINGS ACK, pause between Finished and preface, pause between preface and request, 1 if the server's
-  SETTINGS ACK came in a record of its own or 0 if along with the page]; the two pauses in hundredths of a millisecond
+  pause of the SETTINGS ACK, pause between Finished and preface, pause between preface and request, pause between the
+  server's SETTINGS and the page, 1 if its SETTINGS ACK came in a record of its own or 0 if along with the page]; the
+  last three pauses in hundredths of a millisecond, none of them to be varied
 - body: [rows up, rows down], what comes behind the head, each a byte string of big-endian u16
 - row up: size, named, within, beyond, pause: it waits for ``within`` more of the page's records than → 1 does, or,
   where ``beyond`` is not 0, for the whole page and so many records more
@@ -38,6 +39,9 @@ LEAST = 52
 MOST = 4096
 """Records that a row may wait for."""
 
+LEAD = 5000
+"""Hundredths of a millisecond for which a page may keep a client waiting beyond the way to it."""
+
 MAX_NAME = 255
 """Bytes that a decoy's name can take in a request."""
 COOKIE = 8
@@ -63,7 +67,8 @@ class Script:
     ``profile`` and ``name``: what it is made of (see ``Profile.script``).
 
     ``settle``: after so many seconds the client acknowledges SETTINGS. ``opening``: seconds between Finished and
-    preface, and between that and the request. ``acknowledges``: whether the decoy's own SETTINGS ACK is to be seen.
+    preface, and between that and the request. ``lead``: between what the decoy says itself and the page.
+    ``acknowledges``: whether the decoy's own SETTINGS ACK is to be seen.
     """
 
     profile: "Profile" = field(repr=False, compare=False)
@@ -73,6 +78,7 @@ class Script:
     page: int
     settle: float
     opening: tuple[float, float]
+    lead: float
     acknowledges: bool
 
     def rest_up(self, heard: int, third: bytes, now: float) -> "Shaper":
@@ -92,7 +98,7 @@ class Script:
         return Shaper(self.up, 0, len(self.down), now), Shaper(self.down, 0, len(self.up), now)
 
 
-_Head = tuple[int, Sequence[int], int, int, int, int, int, int]
+_Head = tuple[int, Sequence[int], int, int, int, int, int, int, int]
 _Body = tuple["array[int]", "array[int]"]
 
 
@@ -132,7 +138,7 @@ class Profile:
         entropy = _stream(seed)
         every = [(head, bodies) for heads, bodies in self.groups for head in heads]
         head, bodies = every[_below(len(every), entropy)]
-        request, page, after, pause, settle, before, between, acknowledges = head
+        request, page, after, pause, settle, before, between, lead, acknowledges = head
         up = [Step(_vary_request(request, self.least, entropy) + name)]
         down = [Step(_vary(size, entropy), 1) for size in page]
         while len(up) < 2 or len(up) + len(down) < LEAST:
@@ -147,16 +153,18 @@ class Profile:
             if said == 1:
                 up[1] = Step(up[1].size, after, _jitter(pause, entropy))
             after = len(down)
-        opening = _jitter(before, entropy) / 10, _jitter(between, entropy) / 10
-        return Script(self, name, up, down, len(page), settle / 1e4, opening, bool(acknowledges))
+        opening = before / 1e5, between / 1e5
+        return Script(self, name, up, down, len(page), settle / 1e4, opening, lead / 1e5, bool(acknowledges))
 
 
 def _check_head(request: int, page: Sequence[int], waits: int, *others: int) -> None:
     sizes = [request + MAX_NAME, *page]
     if not page or min(request, *page) < MIN_BODY or max(sizes) > MAX_BODY or not 0 <= waits <= MOST:
         raise ValueError("a page's records")
-    if len(others) != 5 or not 0 <= min(others) <= max(others) < 100_000:
+    if len(others) != 6 or not 0 <= min(others) <= max(others) < 100_000:
         raise ValueError("a page's pauses")
+    if others[4] > LEAD:
+        raise ValueError("a pause before the page")
 
 
 def _rows(data: bytes, columns: int) -> "array[int]":

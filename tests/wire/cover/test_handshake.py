@@ -244,6 +244,6 @@ def test_whatever_a_decoy_sends_reaches_the_client(
         pass
     out = b""
     for start in range(0, len(data), chunk):
-        out += b"".join(trio._act(trio.peer.from_decoy(data[start : start + chunk])))
+        out += b"".join(trio._act(trio.peer.from_decoy(data[start : start + chunk], NOW)))
     out += b"".join(trio._act(trio.peer.decoy_eof()))
     assert out == data

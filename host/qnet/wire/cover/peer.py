@@ -7,7 +7,8 @@ Conversation (client – peer – decoy):
 3. → CCS, Finished, preface: passed on. After CCS the first type-23 record is the client's Finished.
 4. → N1, one record or several: the first opens under the client's wrap key. From here client records stay here.
 5. ← the decoy's own records until their calibrated number of bytes has passed, then N2; the decoy is muted. N2 goes
-   in as many records as the page of the script that the hello names (see ``shaping``), or in one.
+   in as many records as the page of the script that the hello names (see ``shaping``), after its pause, or in one at
+   once.
 6. → imitation ACK (an empty message, swallowed), N3 → ``Established``
 
 A record that does not open, or any other header, ends all this: what was held goes to the decoy, which answers in
@@ -124,7 +125,8 @@ class CoverPeer:
         self._message = b""
         self._more = False
         self._second: bytes | None = None
-        self._second_due: float | None = None
+        self._hold_until = 0.0
+        self._quiet_at: float | None = None
         self._withheld = b""
 
     @property
@@ -139,12 +141,18 @@ class CoverPeer:
 
     def next_timer(self) -> float | None:
         """When to call ``timer``, in the clock of ``now``."""
-        return self._second_due
+        if self._second is None:
+            return None
+        if self._quiet_at is None:
+            return self._hold_until
+        return self._quiet_at + (self._script.lead if self._script else 0.0)
 
     def timer(self, now: float) -> Iterator[Event]:
-        """The decoy said less than calibrated: N2 leaves all the same."""
-        if self._second_due is not None and now >= self._second_due:
-            yield from self._send_second()
+        """The script's pause is over, or the decoy said less than calibrated: N2 leaves all the same."""
+        due = self.next_timer()
+        if due is not None and now >= due:
+            second, self._second = self._second, None
+            yield ToClient(second or b"")
 
     # --- from the client
 
@@ -175,7 +183,7 @@ class CoverPeer:
         if self._phase is _Phase.HELLO:
             self._held.clear()  # a copy: in this phase everything has been passed on already
         self._phase = _Phase.SPLICE
-        self._second = self._second_due = None
+        self._second = None
         yield from self._release()
         held, self._held = bytes(self._held), bytearray()
         if held:
@@ -260,8 +268,7 @@ class CoverPeer:
         elif data[0] == _APPLICATION_DATA:
             if self._finished and self._flight.complete and self._is_first(data) and (self._more or self._answer(now)):
                 self._phase = _Phase.INNER
-                if self._after_handshake >= self._quiet_after:
-                    yield from self._send_second()
+                yield from self._heed(now)
                 return
             self._finished = True
         self._client_hash.update(data)
@@ -299,7 +306,7 @@ class CoverPeer:
         second = self._noise.write(ciphertext)
         self._noise.use_psk(secret)
         self._second = self._page(second)
-        self._second_due = now + HOLD_SECONDS
+        self._hold_until = now + HOLD_SECONDS
         return True
 
     def _page(self, second: bytes) -> bytes:
@@ -312,10 +319,11 @@ class CoverPeer:
             second = second[room:]
         return bytes(records + record(self._outgoing.seal(second, steps[-1].size if steps else 0)))
 
-    def _send_second(self) -> Iterator[Event]:
-        second, self._second, self._second_due = self._second, None, None
-        if second is not None:
-            yield ToClient(second)
+    def _heed(self, now: float) -> Iterator[Event]:
+        """Whether the decoy has said its own, and N2 if it is time for it."""
+        if self._quiet_at is None and self._after_handshake >= self._quiet_after:
+            self._quiet_at = now
+        yield from self.timer(now)
 
     def _read_inner(self, data: bytes, now: float) -> Iterator[Event]:
         try:
@@ -338,8 +346,7 @@ class CoverPeer:
             self._held[:0] = data
             yield from self._splice()
             return
-        if self._after_handshake >= self._quiet_after:
-            yield from self._send_second()
+        yield from self._heed(now)
 
     def _forget(self) -> None:
         """A tunnel may last for days: what only its handshake needed is not kept so long."""
@@ -350,8 +357,8 @@ class CoverPeer:
 
     # --- from the decoy
 
-    def from_decoy(self, data: bytes) -> Iterator[Event]:
-        """Bytes of the decoy."""
+    def from_decoy(self, data: bytes, now: float) -> Iterator[Event]:
+        """Bytes of the decoy; ``now`` in unix seconds."""
         if self.muted:
             return
         if self._phase is _Phase.HELLO or self._phase is _Phase.SPLICE or self._flight.complete:
@@ -365,8 +372,7 @@ class CoverPeer:
                 yield ToClient(out)
         if self._finished and self._flight.complete:
             self._after_handshake += len(data)
-            if self._second is not None and self._after_handshake >= self._quiet_after:
-                yield from self._send_second()
+            yield from self._heed(now)
 
     def _withhold(self, data: bytes) -> bytes:
         """``data`` without the decoy's SETTINGS ACK at its end, where the script has it come along with the page.
@@ -402,7 +408,7 @@ class CoverPeer:
         if self._phase is _Phase.HELLO:
             self._held.clear()
         self._phase = _Phase.SPLICE
-        self._second = self._second_due = None
+        self._second = None
 
     # --- what the flight reader asks
 
