@@ -28,14 +28,12 @@ TAIL = """
 
 * Everything but the classifiers' corpus ran on loopback: no round trips, no loss, no load on the way. What a distant
   decoy adds to a handshake is not measured.
-* The corpus: synthetic sites on one nginx, loaded in Chromium over an emulated way (round trips of 16 to 116 ms, the
-  same for direct and tunnelled connections, jitter up to 1.5 ms, no loss), each load on a new connection and a first
-  visit, in Chromium's guise only. The classifiers see the connection from behind the handshake, without what the decoy
-  itself says up to the client's SETTINGS ACK; gaps below 0.1 ms count as 0.1 ms. They look at its beginning: what comes
-  after the script is not shaped, and a later handshake inside shows its sizes to whoever looks there.
-* The corpus' direct loads were recorded forty minutes before the shaped ones, not in turn with them. Two recordings in
-  turn on the same day, each of an earlier version, gave the boosted classifier 0.70 and 0.74: from one to the next its
-  figure moves by some 0.02, and its bound is held by no more than that.
+* The corpus: 630 synthetic sites on one nginx, each loaded once on either way in turn, in Chromium over an emulated
+  way (round trips of 16 to 116 ms, the same for direct and tunnelled connections, jitter up to 1.5 ms, no loss), each
+  load on a new connection and a first visit, in Chromium's guise only. The classifiers see the connection from behind
+  the handshake, without what the decoy itself says up to the client's SETTINGS ACK; gaps below 0.1 ms count as 0.1 ms.
+  They look at its beginning: what comes after the script is not shaped, and a later handshake inside shows its sizes to
+  whoever looks there. The controls, of 60 sites each, and the direct loads of other sites are a day older.
 * The shuffle's tests see positions and neighbours of extensions. Dependencies of three or more that leave both alone
   are beyond them.
 * Probes compare sets of outcomes. Where a decoy itself gives one of several by chance, as GnuTLS does when data, FIN
