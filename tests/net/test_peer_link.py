@@ -77,7 +77,7 @@ async def test_thirty_links_leave_nothing_behind(decoy: int) -> None:
                 link._transport.abort()
         await until(lambda: all(gone(each.client) and gone(each.decoy) for each in made.made))
         assert len(made.made) == 30 and not made.exit._links
-        assert all(each._timer is None for each in made.made)
+        assert not any(each._alarm.is_set for each in made.made)
         await until(lambda: len(asyncio.all_tasks()) <= tasks)
 
 

@@ -18,6 +18,11 @@ class Alarm:
         self._due = 0.0
         self._handle: asyncio.Handle | None = None
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it is still to ring."""
+        return self._handle is not None
+
     def set(self, due: float) -> None:
         """Ring at ``due`` and no more at what was set before."""
         self.cancel()
