@@ -50,7 +50,9 @@ def profile(options: argparse.Namespace) -> None:
 
 def trained(site: str) -> bool:
     """Whether profiles are made of this site's loads: direct ones of it show what mere other sites do to a score."""
-    found = re.search(r"(\d{5})\.site\.test$", site)
+    from tools.corpus.sites import DOMAIN
+
+    found = re.search(rf"(\d{{5}})\.{re.escape(DOMAIN)}$", site)
     return found is not None and int(found[1]) in TRAINING
 
 

@@ -149,10 +149,10 @@ class CoverPeer:
 
     def timer(self, now: float) -> Iterator[Event]:
         """The script's pause is over, or the decoy said less than calibrated: N2 leaves all the same."""
-        due = self.next_timer()
-        if due is not None and now >= due:
-            second, self._second = self._second, None
-            yield ToClient(second or b"")
+        second, due = self._second, self.next_timer()
+        if second is not None and due is not None and now >= due:
+            self._second = None
+            yield ToClient(second)
 
     # --- from the client
 
