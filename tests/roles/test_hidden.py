@@ -325,6 +325,8 @@ async def test_it_replaces_what_is_lost_and_moves_to_another_relay(decoy: int) -
         await until(lambda: made.hidden.role.waiting < SPARES)
         await until(lambda: made.hidden.role.waiting == SPARES)
         await made.carries(await made.circuit(described(made.public), made.hidden.descriptor(roles=EXIT)), 1000)
+        # The circuit took one: what replaces it must not be half-way to the old relay when that ends.
+        await until(lambda: made.hidden.role.waiting == SPARES)
         made.hidden.public = other
         for connection in made.public.made:
             if connection._link is not None:
