@@ -174,8 +174,12 @@ class Trio:
                 case Established():
                     self.established = event
         for answer in filter(None, answers):
-            out += self._act(self.peer.from_decoy(answer, self.now))
+            out += self.from_decoy(answer)
         return out
+
+    def from_decoy(self, data: bytes) -> list[bytes]:
+        """Bytes of the decoy at the peer; gives what reaches the client."""
+        return self._act(self.peer.from_decoy(data, self.now))
 
     def _drive(self, client: CoverClient, data: bytes) -> list[bytes]:
         sent = []

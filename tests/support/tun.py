@@ -112,6 +112,11 @@ class Internet:
     _names: dict[str, str]
     _router: subprocess.Popen[str]
 
+    @property
+    def router(self) -> int:
+        """The id of the process that carries the packets."""
+        return self._router.pid
+
     def inside(self, place: str) -> list[str]:
         """What to put before a command that shall run at ``place``."""
         return ["ip", "netns", "exec", self._names[place]]

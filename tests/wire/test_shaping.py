@@ -401,9 +401,24 @@ def visit(page: list[int], *, lead: int = 0, acknowledged: int = 1) -> Profile:
     return Profile.parse(encode({0: 7, 1: [[[head], [body]]]}))
 
 
-def playing(folder: Path, **head: int) -> tuple[Trio, Profile]:
+class Paced(Trio):
+    """The decoy's SETTINGS ACK reaches the peer ``BEHIND`` its SETTINGS. ``said``: its bytes behind its flight."""
+
+    BEHIND = 0.002
+    said = 0
+
+    def from_decoy(self, data: bytes) -> list[bytes]:
+        self.said += 0 if data.startswith(b"\x16") else len(data)
+        if bodies(data)[-1] != 26:
+            return super().from_decoy(data)
+        out = super().from_decoy(data[:-31])
+        self.now += self.BEHIND
+        return out + super().from_decoy(data[-31:])
+
+
+def playing(folder: Path, kind: type[Trio] = Trio, **head: int) -> tuple[Trio, Profile]:
     profile = visit([1400, 2000], **head)
-    trio = Trio(folder)
+    trio = kind(folder)
     trio.config = replace(trio.config, profiles={profile.version: profile})
     trio.peer = trio.new_peer()
     return trio, profile
@@ -425,6 +440,22 @@ def test_the_page_comes_after_its_pause(tmp_path: Path) -> None:
     assert script is not None
     page = [step.size for step in script.down[: script.page]]
     assert bodies(trio.to_client[-1]) == page, "behind all that the decoy said, and by itself"
+
+
+@pytest.mark.parametrize(
+    ("lead", "acknowledged", "after"), [(500, 1, 0.005), (100, 1, 0.002), (100, 0, 0.002), (500, 0, 0.005)]
+)
+def test_the_pause_before_the_page_counts_from_the_decoys_settings(
+    lead: int, acknowledged: int, after: float, tmp_path: Path
+) -> None:
+    """N2 follows the decoy's ACK where that is to be seen, however short the pause."""
+    first = Paced(tmp_path / "first")
+    first.run(first.client())
+    trio, profile = playing(tmp_path / "decoy", Paced, lead=lead, acknowledged=acknowledged)
+    trio.config = replace(trio.config, quiet_after=first.said)
+    trio.peer = trio.new_peer()
+    trio.run(CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame()))
+    assert trio.result is not None and trio.now == pytest.approx(NOW + after)
 
 
 def test_what_was_withheld_comes_before_what_the_decoy_says_next(tmp_path: Path) -> None:

@@ -2,10 +2,15 @@
 
 The client and the server side stand far apart, as far for each connection as it happens; the sites stand near every
 server. So a connection's own round trip tells nothing; what happens in it may.
+
+All these computers are one, whose scheduler lets a process that wakes wait for milliseconds until another's slice is
+over. Elsewhere each has cores of its own: so the network comes before the servers, those before the helpers, and all
+of them before the browser, in real time.
 """
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +29,8 @@ from tools.corpus.sites import Site, server, write
 ADDRESSES = {"client": "10.20.0.1", "peer": "10.21.0.1", "site": "10.22.0.1"}
 FAR = Wire(delay=0.008, rate=200e6 / 8, queue=2_500_000, spread=0.05, jitter=0.0015)
 NEAR = Wire(delay=0.002, rate=400e6 / 8, queue=2_500_000, spread=0.006, jitter=0.0005)
+NETWORK, SERVER, HELPER = 3, 2, 1
+"""Real-time priorities."""
 PORT = 443
 PROXY_NAME = "proxy.test"
 DECOY_PORT = 9443
@@ -45,6 +52,11 @@ http {{
     {servers}
 }}
 """
+
+
+def at_once(priority: int) -> list[str]:
+    """What to put before a command that is not to wait for others (sched(7): SCHED_RR)."""
+    return ["chrt", "--rr", str(priority)]
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,7 @@ def world(
         roots = authority.write(folder)
         wires = {("client", "peer"): FAR, ("client", "site"): FAR, ("peer", "site"): NEAR}
         net = stack.enter_context(internet(ADDRESSES, wires))
+        os.sched_setscheduler(net.router, os.SCHED_RR, os.sched_param(NETWORK))
         place = f"{ADDRESSES['site']}:{PORT}"
         stack.enter_context(_web(folder / "web", sites, authority, place, net.inside("site")))
         # Every direct load is a first visit. A tunnel's would be further ones, with one ticket less and no certificate.
@@ -123,7 +136,9 @@ def _web(
     configuration = folder / "nginx.conf"
     configuration.write_text(NGINX.format(folder=folder, servers="\n    ".join(servers)))
     log = folder / "nginx.log"
-    with running(log, [*inside, "nginx", "-p", folder, "-e", folder / "error.log", "-c", configuration]) as process:
+    with running(
+        log, [*inside, *at_once(SERVER), "nginx", "-p", folder, "-e", folder / "error.log", "-c", configuration]
+    ) as process:
         wait_for(lambda: (folder / "nginx.pid").exists() or None, process, log)
         yield
 
@@ -145,12 +160,12 @@ def _ours(
         rules += [f"--exit-allow={ADDRESSES['site']}/32:{PORT}", "--exit-only"]
         name = decoy.origins[0]
         peer = public_node(folder / "peer", port, DECOY_PORT, roots, rules, host=ADDRESSES["peer"], decoy_name=name)
-        peer.inside = net.inside("peer")
+        peer.inside = [*net.inside("peer"), *at_once(SERVER)]
         stack.enter_context(started(peer))
         client = joined_client(folder / "client", [peer], roots)
         file = client.home / "config" / "settings.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | settings))
-        client.inside = net.inside("client")
+        client.inside = [*net.inside("client"), *at_once(HELPER)]
         stack.enter_context(started(client))
         yield Way(f"socks5://127.0.0.1:{client.socks_port}", f"{ADDRESSES['peer']}:{port}", client.let_go)
 
@@ -177,8 +192,11 @@ def _shadowsocks(folder: Path, net: Internet, names: Sequence[str]) -> Iterator[
     common = ["-s", ADDRESSES["peer"], "-p", str(port), "-k", "corpus", "-m", CIPHER]
     with (
         hosts(net.inside("peer"), dict.fromkeys(names, ADDRESSES["site"])),
-        running(folder / "ss-server.log", [*net.inside("peer"), "ss-server", *common]),
-        running(folder / "ss-local.log", [*net.inside("client"), "ss-local", *common, "-l", str(socks)]),
+        running(folder / "ss-server.log", [*net.inside("peer"), *at_once(SERVER), "ss-server", *common]),
+        running(
+            folder / "ss-local.log",
+            [*net.inside("client"), *at_once(HELPER), "ss-local", *common, "-l", str(socks)],
+        ),
     ):
         yield Way(f"socks5://127.0.0.1:{socks}", f"{ADDRESSES['peer']}:{port}")
 
@@ -190,7 +208,7 @@ def _tls_in_tls(folder: Path, authority: Authority, net: Internet) -> Iterator[W
     command = [sys.executable, "-m", "tools.corpus.connect_proxy", ADDRESSES["peer"], str(port), certificate, key]
     target = f"{ADDRESSES['site']}:{PORT}"
     log = folder / "proxy.log"
-    with running(log, [*net.inside("peer"), *command, target]) as process:
+    with running(log, [*net.inside("peer"), *at_once(SERVER), *command, target]) as process:
         wait_for(lambda: log.read_bytes().startswith(b"ready") or None, process, log)
         yield Way(f"https://{PROXY_NAME}:{port}", f"{ADDRESSES['peer']}:{port}")
 
@@ -201,7 +219,8 @@ def tap(net: Internet) -> "subprocess.Popen[str]":
         subprocess.run([*net.inside("client"), "ip", "-j", "link"], capture_output=True, check=True, text=True).stdout
     )
     name = next(each["ifname"] for each in device if each["ifname"] != "lo")
-    command = [*net.inside("client"), sys.executable, "-m", "tools.corpus.tap", name, ADDRESSES["client"]]
+    watch = [sys.executable, "-m", "tools.corpus.tap", name, ADDRESSES["client"]]
+    command = [*net.inside("client"), *at_once(NETWORK), *watch]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     if process.stdout.readline() != "ready\n":

@@ -17,10 +17,10 @@ import zstandard
 from qnet.wire.cbor import encode
 from qnet.wire.channel import MAX_BODY, MIN_BODY
 from qnet.wire.cover.appearance import name_bytes
-from qnet.wire.cover.exchange import SECOND
+from qnet.wire.cover.inner import SECOND
 from qnet.wire.script import COOKIE, LEAD, LEAST, Profile
 
-VERSIONS = {"chromium": 4, "firefox": 5}
+VERSIONS = {"chromium": 6, "firefox": 5}
 """By whose visits are in it."""
 PREFACE, ACK, TICKETS = 87, 26, 2
 CONTROL = 90
@@ -30,7 +30,7 @@ PART = 1000
 """Body of the smallest record that brings part of a page."""
 SETTLED = 100
 """Tenths of a millisecond after which SETTINGS are acknowledged at the latest."""
-READING = 2
+READING = 6
 """Tenths of a millisecond that a helper takes to read SETTINGS, longer than a browser."""
 OPENED = 500
 """Hundredths of a millisecond between Finished, preface and request at the most."""
@@ -42,6 +42,7 @@ ORIGIN = {"chromium": range(84, 91), "firefox": range(0)}
 """Bodies of the records with a request that names its origin, without the name; Firefox's seldom do. The first behind
 the page's names it in both, as its referrer; what comes after repeats either by its index (HPACK)."""
 
+HEADER = 5
 KEPT = 72
 """Records of a visit, from its request on."""
 SERVER_SECONDS = 0.001
@@ -126,8 +127,10 @@ def rows(flow: dict[str, Any], browser: str) -> tuple[list[Any], list[Any]] | No
     if first == len(page) or downs[first][0] > ups[1][0]:
         return None
     # A browser asks for more as soon as it has seen a part of the page, however long the rest takes.
-    head = [ups[0][1] - name, page, first + 1, _tenths(ups[1][0] - downs[first][0]), min(_tenths(settle), SETTLED)]
-    head += [*(min(_tenths(pause * 10), OPENED) for pause in opening), min(_tenths(lead * 10), LEAD), int(acknowledged)]
+    head = [ups[0][1] - name, page, first + 1, _tenths(ups[1][0] - downs[first][0])]
+    head.append(max(min(_tenths(settle), SETTLED) - READING, 0))
+    head += [min(_tenths(pause * 10), OPENED) for pause in opening]
+    head += [min(_tenths(lead * 5), LEAD), int(acknowledged)]  # half of that is what the way varies by, and does again
     body_up, body_down = [[ups[1][1] - name, 1, 0, 0, head[3]]], []
     within = 0
     for (before, _), (at, size) in pairwise(ups[1:]):
@@ -141,14 +144,30 @@ def rows(flow: dict[str, Any], browser: str) -> tuple[list[Any], list[Any]] | No
         pause = _tenths(at - since)
         if waited:
             pause = max(pause, REACTION)
-        elif pause < REACTION:
-            pause = (pause + 1) // 2  # half of it is noise, as of the shortest in the head
         named = size - name in ORIGIN[browser]
         body_up.append([size - name * named, int(named), min(within, len(page)), beyond, pause])
+    begins = _begins(flow)
     for at, size in downs[len(page) :]:
-        asked = sum(when + trip <= at for when, _ in ups)
+        asked = sum(when + trip <= begins.get((at, size), at) for when, _ in ups)
         body_down.append([size, max(asked - 1, 1), 0])
     return head, [body_up, body_down]
+
+
+def _begins(flow: dict[str, Any]) -> dict[Row, float]:
+    """When the records down began to come, by when they had come and their size: as far as packets were kept."""
+    packets = [(at, -size) for at, size in flow["packets"] if size < 0]
+    found, position, seen, number = {}, 0, 0, 0
+    for at, size, _ in flow["records"]:
+        if size > 0:
+            continue
+        while number < len(packets) and seen + packets[number][1] <= position:
+            seen += packets[number][1]
+            number += 1
+        if number == len(packets):
+            break
+        found[at, -size] = packets[number][0]
+        position += HEADER - size
+    return found
 
 
 def _tenths(seconds: float) -> int:
@@ -160,19 +179,6 @@ def _length(body: list[Any]) -> int:
     return len(up) + len(down)
 
 
-def _quiet(heads: list[list[Any]]) -> None:
-    """Keep a part only of what their shortest pauses are longer than the least: the rest is the recording's own noise.
-
-    Who plays a script is as late again, and has more to do than a browser between Finished and preface.
-    """
-    for place, part in ((4, 2), (5, 3), (6, 2)):  # settle, opening, asking
-        least = min(head[place] for head in heads)
-        for head in heads:
-            head[place] = least + (head[place] - least) // part
-    for head in heads:
-        head[4] = max(head[4] - READING, 0)
-
-
 def _packed(rows: list[list[int]]) -> bytes:
     return b"".join(struct.pack(f">{len(row)}H", *row) for row in rows)
 
@@ -180,7 +186,6 @@ def _packed(rows: list[list[int]]) -> bytes:
 def build(recordings: Sequence[Path], most: int, browser: str, least: int = LEAST) -> bytes:
     """The packed profile of the direct loads in ``recordings``, which are of ``browser``."""
     made = [each for path in recordings for each in _read(path, browser)][:most]
-    _quiet([head for head, _ in made])
     groups, bare = [], min(head[0] for head, _ in made)
     for cookie in (False, True):
         own = [(head, body) for head, body in made if (head[0] >= bare + COOKIE) is cookie]

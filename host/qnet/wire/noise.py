@@ -46,14 +46,15 @@ class NoiseHandshake:
     """One side of XK or XKpsk3; messages are written and read in turn, three in all.
 
     ``static``, ``remote_static`` and ``ephemeral`` are raw X25519 keys (32 bytes). The responder gives its own
-    ``static`` and no ``remote_static``; the initiator gives both.
+    ``static`` and no ``remote_static``; the initiator gives both. Whoever does not know the ``prologue`` yet gives it
+    to ``begin``, before the first message: what can be done by then is done.
     """
 
     def __init__(
         self,
         *,
         initiator: bool,
-        prologue: bytes,
+        prologue: bytes | None = None,
         static: bytes,
         ephemeral: bytes,
         remote_static: bytes = b"",
@@ -69,14 +70,20 @@ class NoiseHandshake:
         else:
             self._noise.set_as_responder()
         self._noise.set_keypair_from_private_bytes(Keypair.STATIC, static)
-        self._noise.set_prologue(prologue)
         self._psk_missing = protocol == XK_PSK3
         self._messages = 0
+        self._ephemeral = self._noise.noise_protocol.keypair_class.from_private_bytes(ephemeral)
+        if prologue is not None:
+            self.begin(prologue)
+
+    def begin(self, prologue: bytes) -> None:
+        """Give the prologue, once."""
+        self._noise.set_prologue(prologue)
         self._noise.start_handshake()
         # Set here and not through the connection: the library would warn that an ephemeral key is known beforehand.
         # Ours is fresh from the caller's entropy, as every key of this package is.
         self._state = self._noise.noise_protocol.handshake_state
-        self._state.e = self._noise.noise_protocol.keypair_class.from_private_bytes(ephemeral)
+        self._state.e = self._ephemeral
 
     def use_psk(self, psk: bytes) -> None:
         """Set the hybrid secret (32 bytes); required between messages 2 and 3."""

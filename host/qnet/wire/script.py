@@ -67,7 +67,7 @@ class Script:
     ``profile`` and ``name``: what it is made of (see ``Profile.script``).
 
     ``settle``: after so many seconds the client acknowledges SETTINGS. ``opening``: seconds between Finished and
-    preface, and between that and the request. ``lead``: between what the decoy says itself and the page.
+    preface, and between that and the request. ``lead``: between the decoy's SETTINGS and the page.
     ``acknowledges``: whether the decoy's own SETTINGS ACK is to be seen.
     """
 

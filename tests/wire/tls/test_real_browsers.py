@@ -76,6 +76,9 @@ def chromium_flight(server: FakeServer, profile: Path) -> bytes:
         )
         try:
             connection, _ = listener.accept()
+            while not connection.recv(1, socket.MSG_PEEK):  # one that Chromium had opened beforehand, and drops
+                connection.close()
+                connection, _ = listener.accept()
             with connection:
                 connection.settimeout(30)
                 records = RecordReader()

@@ -151,9 +151,9 @@ class Wrap:
 
     __slots__ = ("_aead", "_counter")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, counter: int = 0) -> None:
         self._aead = ChaCha20Poly1305(key)
-        self._counter = 0
+        self._counter = counter
 
     def seal(self, message: bytes, body_size: int = 0, *, more: bool = False) -> bytes:
         """A record body of at least ``body_size`` bytes that carries ``message``, or with ``more`` a part of one."""

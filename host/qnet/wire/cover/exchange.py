@@ -14,19 +14,16 @@ the decoy's, so that nothing depends on their order.
 from qnet.wire.channel import BadRecordError, record
 from qnet.wire.cover import appearance
 from qnet.wire.cover.auth import WRAP_OVERHEAD, NotAuthenticError, Wrap
+from qnet.wire.cover.inner import SECOND
 from qnet.wire.cover.opening import Opened
 from qnet.wire.errors import RemoteError
-from qnet.wire.noise import MESSAGE_2_OVERHEAD
 from qnet.wire.tls.errors import TlsError
-from qnet.wire.tls.keyshare import MLKEM768_CIPHERTEXT
 from qnet.wire.tls.session import SessionTicket
 
 _HEADER = 5
 _MAX_RECORD = 16640
 _HANDSHAKE, _ALERT = 22, 21
 _BAD_RECORD_MAC = 20
-SECOND = MESSAGE_2_OVERHEAD + MLKEM768_CIPHERTEXT
-"""Bytes of N2."""
 _MAX_PAGE = 1024
 """Records that carry N2."""
 _MAX_DECOY_RECORDS = 64

@@ -4,6 +4,11 @@ import hashlib
 from dataclasses import dataclass
 
 from qnet.wire.cover.auth import INFO, VERSION
+from qnet.wire.noise import MESSAGE_2_OVERHEAD
+from qnet.wire.tls.keyshare import MLKEM768_CIPHERTEXT
+
+SECOND = MESSAGE_2_OVERHEAD + MLKEM768_CIPHERTEXT
+"""Bytes of N2."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ Conversation (client – peer – decoy):
 3. → CCS, Finished, preface: passed on. After CCS the first type-23 record is the client's Finished.
 4. → N1, one record or several: the first opens under the client's wrap key. From here client records stay here.
 5. ← the decoy's own records until their calibrated number of bytes has passed, then N2; the decoy is muted. N2 goes
-   in as many records as the page of the script that the hello names (see ``shaping``), after its pause, or in one at
-   once.
+   in as many records as the page of the script that the hello names (see ``shaping``), so long after the decoy's
+   SETTINGS as that says, or in one at once.
 6. → imitation ACK (an empty message, swallowed), N3 → ``Established``
 
 A record that does not open, or any other header, ends all this: what was held goes to the decoy, which answers in
@@ -20,6 +20,7 @@ Session shape; events are made one by one, so that a driver passes bytes on befo
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeAlias
@@ -27,11 +28,11 @@ from typing import TypeAlias
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from qnet.wire.channel import record
 from qnet.wire.cover.appearance import name_bytes
-from qnet.wire.cover.auth import WRAP_OVERHEAD, AuthenticatedHello, NotAuthenticError, Wrap, authenticate
+from qnet.wire.cover.auth import AuthenticatedHello, NotAuthenticError, Wrap, authenticate
 from qnet.wire.cover.flight import Flight
 from qnet.wire.cover.inner import prologue
+from qnet.wire.cover.page import Page
 from qnet.wire.cover.replay import ReplayCache
 from qnet.wire.errors import RemoteError
 from qnet.wire.noise import NoiseError, NoiseHandshake, TransportKeys
@@ -47,6 +48,7 @@ _APPLICATION_HEADER = b"\x17\x03\x03"
 _MAX_FIRST = 4096
 _ACK = _APPLICATION_HEADER + (26).to_bytes(2, "big")
 """How the decoy's SETTINGS ACK begins (RFC 9113, section 6.5) when it is a record of its own."""
+_ACK_SIZE = _HEADER + 26
 HOLD_SECONDS = 1.0
 """Longest wait for the decoy's post-handshake records before N2 leaves all the same."""
 
@@ -122,11 +124,12 @@ class CoverPeer:
         self._flight = Flight(self)
         self._after_handshake = 0
         self._quiet_after = config.quiet_after
-        self._message = b""
+        self._first = self._message = self._second = b""
+        self._secret: tuple[bytes, bytes] | None = None
         self._more = False
-        self._second: bytes | None = None
+        self._answered = False
         self._hold_until = 0.0
-        self._quiet_at: float | None = None
+        self._settled_at: float | None = None
         self._withheld = b""
 
     @property
@@ -137,22 +140,24 @@ class CoverPeer:
     @property
     def muted(self) -> bool:
         """Whether the decoy's bytes no longer reach the client."""
-        return self._phase in (_Phase.INNER, _Phase.TUNNEL) and self._second is None and not self._more
+        return self._answered and self._phase in (_Phase.INNER, _Phase.TUNNEL)
 
     def next_timer(self) -> float | None:
         """When to call ``timer``, in the clock of ``now``."""
-        if self._second is None:
+        if self._phase is not _Phase.INNER or self._more or self._answered:
             return None
-        if self._quiet_at is None:
+        if self._settled_at is None or not self._quiet:
             return self._hold_until
-        return self._quiet_at + (self._script.lead if self._script else 0.0)
+        return self._settled_at + (self._script.lead if self._script else 0.0)
 
     def timer(self, now: float) -> Iterator[Event]:
         """The script's pause is over, or the decoy said less than calibrated: N2 leaves all the same."""
-        second, due = self._second, self.next_timer()
-        if second is not None and due is not None and now >= due:
-            self._second = None
-            yield ToClient(second)
+        due = self.next_timer()
+        if due is not None and now >= due:
+            yield from self._make_second()
+            self._answered = self._phase is _Phase.INNER
+            if self._answered:
+                yield ToClient(self._second)
 
     # --- from the client
 
@@ -183,7 +188,6 @@ class CoverPeer:
         if self._phase is _Phase.HELLO:
             self._held.clear()  # a copy: in this phase everything has been passed on already
         self._phase = _Phase.SPLICE
-        self._second = None
         yield from self._release()
         held, self._held = bytes(self._held), bytearray()
         if held:
@@ -220,8 +224,6 @@ class CoverPeer:
             return
         self._held.clear()
         self._hello, self._hellos = hello, message
-        if (profile := config.profiles.get(hello.credential.flags)) is not None:
-            self._script = profile.script(hello.credential.id, name_bytes(config.server_name))
         self._phase = _Phase.RELAY
 
     def _give_up(self) -> None:
@@ -266,8 +268,9 @@ class CoverPeer:
         if data[0] == _HANDSHAKE and data[_HEADER : _HEADER + 1] == b"\x01":
             self._hellos += data[_HEADER:]
         elif data[0] == _APPLICATION_DATA:
-            if self._finished and self._flight.complete and self._is_first(data) and (self._more or self._answer(now)):
+            if self._finished and self._flight.complete and self._is_first(data):
                 self._phase = _Phase.INNER
+                self._hold_until = now + HOLD_SECONDS
                 yield from self._heed(now)
                 return
             self._finished = True
@@ -276,64 +279,82 @@ class CoverPeer:
 
     # --- the inner handshake
 
+    def _prepare(self) -> None:
+        """What N2 needs and is known before N1: there is time for it until the client answers the flight."""
+        hello, config = self._hello, self._config
+        if hello is None or not self._flight.complete or self._phase is not _Phase.RELAY:
+            return
+        if (profile := config.profiles.get(hello.credential.flags)) is not None:
+            self._script = profile.script(hello.credential.id, name_bytes(config.server_name))
+        self._noise = NoiseHandshake(initiator=False, static=config.noise_private, ephemeral=self._entropy(32))
+        with suppress(ValueError):
+            self._secret = _encapsulated(hello.mlkem_public)
+        self._page = Page(self._script, hello.keys.wrap_server)
+
     def _is_first(self, data: bytes) -> bool:
         """Whether this record is the first of N1: nobody but the holder of the key can make one."""
         assert self._hello is not None  # noqa: S101 - holds in every phase but HELLO and SPLICE
-        keys, config = self._hello.keys, self._config
-        self._incoming, self._outgoing = Wrap(keys.wrap_client), Wrap(keys.wrap_server)
+        self._incoming = Wrap(self._hello.keys.wrap_client)
         try:
-            message, more = self._incoming.open(data[_HEADER:])
+            self._message, self._more = self._incoming.open(data[_HEADER:])
         except NotAuthenticError:
             return False
-        context = prologue(config.peer_id, config.noise_public, self._client_hash.digest(), self._flight.digest())
-        self._noise = NoiseHandshake(
-            initiator=False, prologue=context, static=config.noise_private, ephemeral=self._entropy(32)
-        )
-        self._message, self._more = message, more
+        self._first = data
         return True
 
-    def _answer(self, now: float) -> bool:
-        """N1 is complete: make N2 ready; False if it does not open.
+    def _make_second(self) -> Iterator[Event]:
+        """Have N2 ready; nothing of it is said yet, unless N1 does not open.
 
         A client whose own hello this is has its ML-KEM key in it; behind a relay, N1 carries the client's.
         """
-        assert self._hello is not None  # noqa: S101
+        if self._second:
+            return
+        config = self._config
+        context = prologue(config.peer_id, config.noise_public, self._client_hash.digest(), self._flight.digest())
+        self._noise.begin(context)
         try:
-            key = self._noise.read(self._message) or self._hello.mlkem_public
-            secret, ciphertext = MLKEM768PublicKey.from_public_bytes(key).encapsulate()
+            key = self._noise.read(self._message)
+            secret, ciphertext = self._secret if self._secret and not key else _encapsulated(key)
         except (NoiseError, ValueError):
-            return False
+            self._held[:0] = self._first
+            yield from self._splice()
+            return
         second = self._noise.write(ciphertext)
         self._noise.use_psk(secret)
-        self._second = self._page(second)
-        self._hold_until = now + HOLD_SECONDS
-        return True
-
-    def _page(self, second: bytes) -> bytes:
-        """N2 in the records in which the script's page comes; padding where there are more than it needs."""
-        steps = self._script.down[: self._script.page] if self._script else ()
-        records = bytearray()
-        for step in steps[:-1]:
-            room = step.size - WRAP_OVERHEAD
-            records += record(self._outgoing.seal(second[:room], step.size, more=True))
-            second = second[room:]
-        return bytes(records + record(self._outgoing.seal(second, steps[-1].size if steps else 0)))
+        self._second = self._page.records(second)
 
     def _heed(self, now: float) -> Iterator[Event]:
-        """Whether the decoy has said its own, and N2 if it is time for it."""
-        if self._quiet_at is None and self._after_handshake >= self._quiet_after:
-            self._quiet_at = now
+        """What the decoy has said of its own, and N2 if it is time for it.
+
+        The work for N2 waits for the decoy to be quiet: else it would delay what that says.
+        """
+        if self._settled_at is None and self._after_handshake >= self._quiet_after - _ACK_SIZE:
+            self._settled_at = now
+        if self._quiet and self.next_timer() is not None:
+            yield from self._make_second()
         yield from self.timer(now)
+
+    @property
+    def _quiet(self) -> bool:
+        """Whether the decoy has said all that is to be seen."""
+        left = self._quiet_after - self._after_handshake
+        return left <= (_ACK_SIZE if self._withholds else 0)
+
+    @property
+    def _withholds(self) -> bool:
+        """Whether the script has the decoy's SETTINGS ACK come along with the page."""
+        return self._script is not None and not self._script.acknowledges
 
     def _read_inner(self, data: bytes, now: float) -> Iterator[Event]:
         try:
             message, more = self._incoming.open(data[_HEADER:])
             if self._more:
                 self._message, self._more = self._message + message, more
-                if len(self._message) > _MAX_FIRST or (not more and not self._answer(now)):
+                self._hold_until = now + HOLD_SECONDS
+                if len(self._message) > _MAX_FIRST:
                     raise NotAuthenticError("N1")
             elif message:
-                if self._second is not None:
+                if not self._answered:
                     raise NotAuthenticError("N3 before N2")
                 payload = self._noise.read(message)
                 self._phase = _Phase.TUNNEL
@@ -350,10 +371,10 @@ class CoverPeer:
 
     def _forget(self) -> None:
         """A tunnel may last for days: what only its handshake needed is not kept so long."""
-        self._hello = self._script = None
-        self._hellos = self._message = b""
+        self._hello = self._script = self._secret = None
+        self._hellos = self._first = self._message = self._second = b""
         self._client_hash = hashlib.sha256()
-        del self._noise, self._incoming, self._outgoing
+        del self._noise, self._incoming, self._page
 
     # --- from the decoy
 
@@ -370,6 +391,7 @@ class CoverPeer:
             out = self._flight.receive(data)
             if out:
                 yield ToClient(out)
+            self._prepare()
         if self._finished and self._flight.complete:
             self._after_handshake += len(data)
             yield from self._heed(now)
@@ -380,14 +402,13 @@ class CoverPeer:
         A decoy that is asked for its page mostly answers so; this one is not asked. It is the last that a tunnel's
         client hears of it, so nothing that follows depends on it.
         """
-        size = _HEADER + int.from_bytes(_ACK[3:], "big")
-        script, tail = self._script, data[-size:]
-        if script is None or script.acknowledges or not self._finished or self._phase is _Phase.SPLICE:
+        tail = data[-_ACK_SIZE:]
+        if not self._withholds or not self._finished or self._phase is _Phase.SPLICE:
             return data
-        if len(tail) < size or not tail.startswith(_ACK):
+        if len(tail) < _ACK_SIZE or not tail.startswith(_ACK):
             return data
         self._withheld = tail
-        return data[:-size]
+        return data[:-_ACK_SIZE]
 
     def _release(self) -> Iterator[Event]:
         """What was withheld, if something follows it after all."""
@@ -408,7 +429,6 @@ class CoverPeer:
         if self._phase is _Phase.HELLO:
             self._held.clear()
         self._phase = _Phase.SPLICE
-        self._second = None
 
     # --- what the flight reader asks
 
@@ -431,6 +451,11 @@ class CoverPeer:
         """The decoy's flight is not one that can be marked: splice once the client speaks again."""
         if self._phase is _Phase.RELAY:
             self._phase = _Phase.SPLICE
+
+
+def _encapsulated(key: bytes) -> tuple[bytes, bytes]:
+    """A secret and its ciphertext (FIPS 203); raises ``ValueError`` for what is no key."""
+    return MLKEM768PublicKey.from_public_bytes(key).encapsulate()
 
 
 def _joined(events: Iterator[Event]) -> Iterator[Event]:
