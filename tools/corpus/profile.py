@@ -42,7 +42,6 @@ ORIGIN = {"chromium": range(84, 91), "firefox": range(0)}
 """Bodies of the records with a request that names its origin, without the name; Firefox's seldom do. The first behind
 the page's names it in both, as its referrer; what comes after repeats either by its index (HPACK)."""
 
-HEADER = 5
 KEPT = 72
 """Records of a visit, from its request on."""
 SERVER_SECONDS = 0.001
@@ -144,30 +143,14 @@ def rows(flow: dict[str, Any], browser: str) -> tuple[list[Any], list[Any]] | No
         pause = _tenths(at - since)
         if waited:
             pause = max(pause, REACTION)
+        elif pause < REACTION:
+            pause = (pause + 1) // 2  # half of it is noise
         named = size - name in ORIGIN[browser]
         body_up.append([size - name * named, int(named), min(within, len(page)), beyond, pause])
-    begins = _begins(flow)
     for at, size in downs[len(page) :]:
-        asked = sum(when + trip <= begins.get((at, size), at) for when, _ in ups)
+        asked = sum(when + trip <= at for when, _ in ups)
         body_down.append([size, max(asked - 1, 1), 0])
     return head, [body_up, body_down]
-
-
-def _begins(flow: dict[str, Any]) -> dict[Row, float]:
-    """When the records down began to come, by when they had come and their size: as far as packets were kept."""
-    packets = [(at, -size) for at, size in flow["packets"] if size < 0]
-    found, position, seen, number = {}, 0, 0, 0
-    for at, size, _ in flow["records"]:
-        if size > 0:
-            continue
-        while number < len(packets) and seen + packets[number][1] <= position:
-            seen += packets[number][1]
-            number += 1
-        if number == len(packets):
-            break
-        found[at, -size] = packets[number][0]
-        position += HEADER - size
-    return found
 
 
 def _tenths(seconds: float) -> int:
