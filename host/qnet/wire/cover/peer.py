@@ -28,7 +28,7 @@ from typing import TypeAlias
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from qnet.wire.cover.appearance import name_bytes
+from qnet.wire.cover.appearance import SETTINGS_ACK_BODY, name_bytes
 from qnet.wire.cover.auth import AuthenticatedHello, NotAuthenticError, Wrap, authenticate
 from qnet.wire.cover.flight import Flight
 from qnet.wire.cover.inner import prologue
@@ -46,9 +46,9 @@ _MAX_HELLO_RECORD = 16384
 _MIN_RECORD, _MAX_RECORD = 17, 16640
 _APPLICATION_HEADER = b"\x17\x03\x03"
 _MAX_FIRST = 4096
-_ACK = _APPLICATION_HEADER + (26).to_bytes(2, "big")
+_ACK = _APPLICATION_HEADER + SETTINGS_ACK_BODY.to_bytes(2, "big")
 """How the decoy's SETTINGS ACK begins (RFC 9113, section 6.5) when it is a record of its own."""
-_ACK_SIZE = _HEADER + 26
+_ACK_SIZE = _HEADER + SETTINGS_ACK_BODY
 HOLD_SECONDS = 1.0
 """Longest wait for the decoy's post-handshake records before N2 leaves all the same."""
 
