@@ -6,7 +6,7 @@ from pathlib import Path
 import zstandard
 
 from qnet.wire.script import Profile
-from tools.corpus.profile import VERSIONS, build, rows
+from tools.corpus.profile import HEADER, VERSIONS, build, rows
 from tools.corpus.sites import site
 
 TRIP = 0.1
@@ -29,6 +29,24 @@ def test_head_and_body_of_a_visit() -> None:
     assert head == [463 - NAME, [9000, 4000], 1, 400, 2, 100, 100, 200, 1]
     assert up == [[120 - NAME, 1, 0, 0, 400], [97 - NAME, 1, 0, 0, 1], [54, 0, 2, 2, 80]]
     assert down == [[800, 2, 0], [16401, 2, 0], [700, 3, 0]]
+
+
+def test_nobody_asks_for_more_within_a_millisecond_of_what_has_come() -> None:
+    found = rows(FLOW | {"records": [*RECORDS, (0.4704, 60, 23)]}, "chromium")
+    assert found is not None
+    assert found[1][0][-1] == [60, 0, 2, 2, 1104], "it follows the request before"
+
+
+def test_a_record_waits_for_what_was_asked_before_it_began() -> None:
+    records = [*RECORDS[:15], (0.2602, 60, 23), (0.351, -800, 23), (0.3605, -16401, 23)]
+    before = sum(-size + HEADER for _, size, _ in records[:-1] if size < 0)
+    packets = [(0.203, -62), (0.204, -31), (0.208, 93 - before), (0.352, -1448)]
+    asked = []
+    for seen in (packets, packets[:-1]):
+        found = rows(FLOW | {"records": records, "packets": seen}, "chromium")
+        assert found is not None
+        asked.append(found[1][1][-1][1])
+    assert asked == [2, 3], "where its packets are not known, its end counts"
 
 
 def test_a_visit_that_cannot_serve_is_left_out() -> None:

@@ -1,6 +1,7 @@
 """Scripts, who plays them, and sessions whose first records are theirs."""
 
 import os
+import random
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,40 @@ def test_a_visitor_with_a_cookie_has_it_in_every_request() -> None:
     assert {(script.up[0].size > 500, script.up[1].size > 500) for script in scripts} == {(False, False), (True, True)}
 
 
+def test_a_visit_goes_on_as_others_do_that_are_alike_up_to_there() -> None:
+    """Bodies of twenty rows with pauses of their own, the tenth unusual in half of them."""
+    bodies = []
+    for number in range(8):
+        sizes = [103, *[53] * 9, 53 if number % 2 else 90, *[53] * 9]
+        up = b"".join(pack(">5H", size, row == 0, 0, row, number) for row, size in enumerate(sizes))
+        bodies.append([up, b"".join(pack(">3H", 900 + number, row, 0) for row in range(1, 21))])
+    profile = Profile.parse(encode(TINY | {1: [[[HEAD], bodies]]}))
+    (_, made), mixed = profile.groups[0], 0
+    for number in range(50):
+        up, down = made.spliced(random.Random(number).randbytes)
+        sizes = [size for size, *_ in up]
+        unusual = sizes.index(90) if 90 in sizes else len(sizes)
+        assert all(wait % 2 == up[-1][4] % 2 for *_, wait in up[unusual + 1 :]), "nobody else has said that"
+        assert sizes.count(90) <= 1, "and it is said once"
+        assert [asked for _, asked, _ in down] == list(range(1, len(up) + 1)), "each has its answer"
+        assert [beyond for _, _, _, beyond, _ in up] == list(range(len(up))), "nobody waits for the own answer"
+        assert [size for size, *_ in down] == [900 + wait for *_, wait in up], "the answers are the visit's"
+        mixed += len({wait for *_, wait in up}) > 3
+    assert mixed > 25
+
+
+def test_visits_that_go_on_as_each_other_may_have_said_a_little_more_or_less() -> None:
+    up = b"".join(pack(">5H", 53, row == 0, 0, 0, 0) for row in range(20))
+    bodies = [[up, b"".join(pack(">3H", 900 + number, 20, 0) for _ in range(number))] for number in (1, 2)]
+    made = Profile.parse(encode(TINY | {1: [[[HEAD], bodies]]})).groups[0][1]
+    lengths = set()
+    for number in range(50):
+        rows, answers = made.spliced(random.Random(number).randbytes)
+        lengths.add(len(rows))
+        assert {(size, asked) for size, asked, _ in answers} == {(900 + len(answers), len(rows))}
+    assert len(lengths) > 2
+
+
 def test_the_longest_name_has_room() -> None:
     long = TINY | {1: [[[HEAD], [[pack(">5H", MAX_BODY - 1, 1, 0, 0, 0), DOWN]]]]}
     script = Profile.parse(encode(long)).script(b"1", MAX_NAME)
@@ -132,7 +167,8 @@ def test_the_longest_name_has_room() -> None:
         encode(TINY | {1: [[[[452, [3000], 1, 0, 0, 0, 0]], [[UP, DOWN]]]]}),
         encode(TINY | {1: [[[HEAD], [[pack(">5H", 120, 0, 0, 4097, 0), DOWN]]]]}),
         encode(TINY | {1: [[[HEAD], [[pack(">5H", MIN_BODY - 1, 0, 0, 0, 0), DOWN]]]]}),
-        encode(TINY | {1: [[[HEAD], [[UP, pack(">3H", MAX_BODY + 1, 0, 0)]]]]}),
+        encode(TINY | {1: [[[HEAD], [[UP, pack(">3H", MAX_BODY + 1, 1, 0)]]]]}),
+        encode(TINY | {1: [[[HEAD], [[UP, pack(">3H", MAX_BODY, 0, 0)]]]]}),
         encode(TINY | {1: [[[HEAD], [[b"", DOWN]]]]}),
         encode(TINY | {1: [[[HEAD], [[UP, b""]]]]}),
         encode(TINY | {1: [[[HEAD], [[UP[:-2], DOWN]]]]}),
@@ -469,7 +505,7 @@ def test_what_was_withheld_comes_before_what_the_decoy_says_next(tmp_path: Path)
     assert b"".join(trio.to_client).endswith(trio.decoy.sent[-100:])
 
 
-@pytest.mark.parametrize("theirs", [{}, {7: Profile.parse(encode(TINY))}], ids=["none", "another version"])
+@pytest.mark.parametrize("theirs", [{}, {99: Profile.parse(encode(TINY))}], ids=["none", "another version"])
 def test_with_a_peer_that_has_another_profile_nothing_is_shaped(tmp_path: Path, theirs: dict[int, Profile]) -> None:
     trio = Trio(tmp_path / "decoy")
     trio.config = replace(trio.config, profiles=theirs)

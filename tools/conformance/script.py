@@ -45,13 +45,48 @@ def script(profile: bytes, seed: bytes, name: int) -> tuple[list[Row], list[Row]
     down: list[Row] = [(vary(size), 1, 0.0) for size in page]
     while len(up) < 2 or len(up) + len(down) < LEAST:
         heard, said = len(down), len(up)
-        rows_up, rows_down = bodies[draw.below(len(bodies))]
-        for size, named, within, beyond, pause in struct.iter_unpack(">5H", rows_up):
+        rows_up, rows_down = splice(bodies, draw)
+        for size, named, within, beyond, pause in rows_up:
             body = min(vary(size) + named * name, 16401)
             up.append((body, heard + beyond if beyond else min(after + within, heard), jitter(pause)))
-        for size, asked, pause in struct.iter_unpack(">3H", rows_down):
+        for size, asked, pause in rows_down:
             down.append((vary(size), said + asked, jitter(pause)))
         if said == 1:
             up[1] = (up[1][0], after, jitter(before_third))
         after = len(down)
     return up, down, len(page)
+
+
+def splice(packed: list[tuple[bytes, bytes]], draw: Draw) -> tuple[list[Any], list[Any]]:
+    """A visit's rows up and down, as in a body."""
+    bodies = [(list(struct.iter_unpack(">5H", up)), list(struct.iter_unpack(">3H", down))) for up, down in packed]
+    said: list[Any] = []
+    answered: list[Any] = []
+
+    def state(rows: list[Any], answers: int) -> tuple[Any, ...]:
+        sizes = [row[0] for row in rows]
+        return sizes[-3:], sorted(size for size in sizes[1:] if size < 50 or size > 57), rows[-1][2:4], answers
+
+    def answer(first: int, end: int) -> None:
+        moved = len(said) - row
+        answered.extend((size, asked + moved, pause) for size, asked, pause in down if first < asked <= end)
+
+    up, down = bodies[draw.below(len(bodies))]
+    row = begun = 0
+    while row < len(up):
+        if said and draw.below(2) == 0:
+            answer(begun, row)
+            near = range(max(len(said) - 4, 1), len(said) + 5)
+            alike = [
+                (body, at)
+                for at in near
+                for body in bodies
+                if at < len(body[0])
+                and state(body[0][:at], sum(asked <= at for _, asked, _ in body[1])) == state(said, len(answered))
+            ]
+            (up, down), row = alike[draw.below(len(alike))]
+            begun = row
+        said.append(up[row])
+        row += 1
+    answer(begun, 4096)
+    return said, answered

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from qnet.wire.cover.appearance import APPEARANCES, CHROMIUM
 
-SITES, TRAINING, DECOYS = range(630), range(10_000, 11_000), range(20_202, 20_220)
+SITES, TRAINING, DECOYS = range(630), range(10_000, 11_000), range(24_699, 24_717)
 """Seeds of the sites that are scored, of those that profiles are made of, and of the decoys: none is in two.
 
-The decoys' names are as long as the sites'.
+The decoys' names are as long as the sites': two of each of nine lengths, which are as good as equally frequent.
 """
 ARMS = ("direct", "shaped", "unshaped", "shadowsocks", "tls-in-tls", "decoy")
 

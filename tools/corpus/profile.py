@@ -6,6 +6,7 @@ the requests that bring it: a script puts the decoy's in its place. Visits with 
 """
 
 import json
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -20,7 +21,7 @@ from qnet.wire.cover.appearance import name_bytes
 from qnet.wire.cover.inner import SECOND
 from qnet.wire.script import COOKIE, LEAD, LEAST, Profile
 
-VERSIONS = {"chromium": 6, "firefox": 5}
+VERSIONS = {"chromium": 7, "firefox": 6}
 """By whose visits are in it."""
 PREFACE, ACK, TICKETS = 87, 26, 2
 CONTROL = 90
@@ -36,12 +37,13 @@ OPENED = 500
 """Hundredths of a millisecond between Finished, preface and request at the most."""
 SOON = 0.002
 """Seconds between two requests of one burst."""
-REACTION = 10
-"""Tenths of a millisecond that a browser needs at least to ask for more when something has come."""
+REACTION = 0.001
+"""Seconds that a browser needs at least to ask for more when something has come."""
 ORIGIN = {"chromium": range(84, 91), "firefox": range(0)}
 """Bodies of the records with a request that names its origin, without the name; Firefox's seldom do. The first behind
 the page's names it in both, as its referrer; what comes after repeats either by its index (HPACK)."""
 
+HEADER = 5
 KEPT = 72
 """Records of a visit, from its request on."""
 SERVER_SECONDS = 0.001
@@ -131,30 +133,44 @@ def rows(flow: dict[str, Any], browser: str) -> tuple[list[Any], list[Any]] | No
     head += [min(_tenths(pause * 10), OPENED) for pause in opening]
     head += [min(_tenths(lead * 5), LEAD), int(acknowledged)]  # half of that is what the way varies by, and does again
     body_up, body_down = [[ups[1][1] - name, 1, 0, 0, head[3]]], []
-    within = 0
+    within = known = 0
     for (before, _), (at, size) in pairwise(ups[1:]):
-        heard = [when for when, _ in downs if when <= at]
-        new = sum(when > before for when in heard)
-        beyond = max(len(heard) - len(page), 0)
+        heard = [when for when, _ in downs if when <= at - REACTION]
+        new, known = len(heard) - known, len(heard)
+        beyond = max(known - len(page), 0)
         if new and at - before > SOON:
             within += new
-        waited = new and (beyond or at - before > SOON)
-        since = heard[-1] if waited else before
-        pause = _tenths(at - since)
-        if waited:
-            pause = max(pause, REACTION)
-        elif pause < REACTION:
-            pause = (pause + 1) // 2  # half of it is noise
+        since = max(heard[-1], before) if new and (beyond or at - before > SOON) else before
         named = size - name in ORIGIN[browser]
-        body_up.append([size - name * named, int(named), min(within, len(page)), beyond, pause])
+        body_up.append([size - name * named, int(named), min(within, len(page)), beyond, _tenths(at - since)])
+    begins = _begins(flow)
     for at, size in downs[len(page) :]:
-        asked = sum(when + trip <= at for when, _ in ups)
+        # Behind a queue a record takes long, and meanwhile more is asked for, which it does not answer.
+        asked = sum(when + trip <= begins.get((at, size), at) for when, _ in ups)
         body_down.append([size, max(asked - 1, 1), 0])
     return head, [body_up, body_down]
 
 
+def _begins(flow: dict[str, Any]) -> dict[Row, float]:
+    """When each record down began to come, by when it had come and its size; of those whose packets were kept."""
+    packets = [(at, -size) for at, size in flow["packets"] if size < 0]
+    found, position, seen, number = {}, 0, 0, 0
+    for at, size, _ in flow["records"]:
+        if size > 0:
+            continue
+        while number < len(packets) and seen + packets[number][1] <= position:
+            seen += packets[number][1]
+            number += 1
+        if number == len(packets):
+            break
+        found[at, -size] = packets[number][0]
+        position += HEADER - size
+    return found
+
+
 def _tenths(seconds: float) -> int:
-    return min(max(round(seconds * 1e4), 0), 20_000)
+    """Rounded down: an end plays a step some 0.05 ms late."""
+    return min(max(math.floor(seconds * 1e4 + 1e-3), 0), 20_000)
 
 
 def _length(body: list[Any]) -> int:

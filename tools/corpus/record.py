@@ -32,9 +32,9 @@ def record(out: Path, world: World, load: Load, wanted: dict[str, int], seconds:
             while (open_arms := [arm for arm in wanted if have[arm] < wanted[arm]]) and time.monotonic() < ends:
                 rng.shuffle(open_arms)
                 for name in open_arms:
-                    way = rng.choice(world.arms[name])
-                    # As many loads of each site on each way.
-                    chosen = world.sites[have[name] % len(world.sites)]
+                    # As many loads of each site, and on each way, in every arm.
+                    number = have[name] % len(world.sites)
+                    chosen, way = world.sites[number], world.arms[name][number % len(world.arms[name])]
                     url = f"https://{(world.decoys[0] if name == 'decoy' else chosen).origins[0]}/"
                     # Half of the visitors have been there before.
                     cookie = "".join(rng.choices("0123456789abcdef", k=int(rng.lognormvariate(5.5, 0.8))))

@@ -33,10 +33,12 @@ TAIL = """
   load on a new connection and a first visit, in Chromium's guise only. The classifiers see the connection from behind
   the handshake, without what the decoy itself says up to the client's SETTINGS ACK; gaps below 0.1 ms count as 0.1 ms.
   They look at its beginning: what comes after the script is not shaped, and a later handshake inside shows its sizes to
-  whoever looks there. The controls, of 60 sites each, are a day older.
+  whoever looks there. The controls are of 60 sites each.
+* Tunnelled loads came through 18 decoys, whose names are as long as the sites', two of each of nine lengths: requests
+  show how long a name is. Whoever knows a decoy can compare its own visitors, which the last task does by whole flows.
 * In the corpus network, servers, peers, helpers and browser share two cores. All but the browser run in real time, so
-  that none waits for another's slice to end, as though each had a computer of its own (when the controls were recorded
-  they did not). A peer or a helper on a busy computer answers later than these do.
+  that none waits for another's slice to end, as though each had a computer of its own. A peer or a helper on a busy
+  computer answers later than these do.
 * The shuffle's tests see positions and neighbours of extensions. Dependencies of three or more that leave both alone
   are beyond them.
 * Probes compare sets of outcomes. Where a decoy itself gives one of several by chance, as GnuTLS does when data, FIN

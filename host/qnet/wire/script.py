@@ -10,7 +10,9 @@ visitor in both (a cookie makes each request longer), every number ≥ 0, pauses
 - body: [rows up, rows down], what comes behind the head, each a byte string of big-endian u16
 - row up: size, named, within, beyond, pause: it waits for ``within`` more of the page's records than → 1 does, or,
   where ``beyond`` is not 0, for the whole page and so many records more
-- row down: size, after, pause: it waits for ``after`` records up behind the request
+- row down: size, after, pause: it waits for ``after`` records up behind the request, one at least
+
+A script's rows are spliced from several bodies that are alike (``Bodies``).
 
 The site's name is in the request, and ``named`` times in each row (as referrer or origin). The profile's sizes are
 without it; a script's have that of the link's decoy, which everybody sees in the hello.
@@ -21,7 +23,8 @@ Both ends must read the same profile: the hello's credential names its version, 
 import hashlib
 import sys
 from array import array
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from qnet.wire.cbor import CborError, decode
@@ -36,6 +39,12 @@ SEED = 10
 
 LEAST = 52
 """Records of a script, both ways."""
+USUAL = range(50, 58)
+"""Bodies of requests all of whose headers have been sent before."""
+TURN = 2
+"""One record up in so many may be followed by another visit's."""
+REACH = 4
+"""Records up by which such visits may differ."""
 MOST = 4096
 """Records that a row may wait for."""
 
@@ -100,6 +109,8 @@ class Script:
 
 _Head = tuple[int, Sequence[int], int, int, int, int, int, int, int]
 _Body = tuple["array[int]", "array[int]"]
+_Up = tuple[int, int, int, int, int]
+_Down = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,7 @@ class Profile:
     """
 
     version: int
-    groups: Sequence[tuple[Sequence[_Head], Sequence[_Body]]]
+    groups: Sequence[tuple[Sequence[_Head], "Bodies"]]
     least: int
 
     @classmethod
@@ -122,18 +133,18 @@ class Profile:
             for heads, bodies in content[1]:
                 for head in heads:
                     _check_head(*head)
-                groups.append((heads, [(_rows(up, _UP), _rows(down, _DOWN)) for up, down in bodies]))
+                groups.append((heads, Bodies([(_rows(up, _UP), _rows(down, _DOWN)) for up, down in bodies])))
         except (CborError, KeyError, IndexError, TypeError, ValueError) as error:
             raise ProfileError(f"the shaping profile cannot be read: {error}", "Install QNet anew") from None
-        if not 0 < version < 256 or not groups or not all(heads and bodies for heads, bodies in groups):
+        if not 0 < version < 256 or not groups or not all(heads and len(bodies) for heads, bodies in groups):
             raise ProfileError("the shaping profile is empty", "Install QNet anew")
         return cls(version, groups, min(head[0] for heads, _ in groups for head in heads))
 
     def script(self, seed: bytes, name: int) -> Script:
-        """The visit of one link: the same for the same ``seed``. A head and a body of any two recordings of a group.
+        """The visit of one link: the same for the same ``seed``. ``name``: bytes the decoy's takes in a request.
 
-        So nobody who has the profile can tell a link by looking for a recording in it. ``name``: bytes that the
-        decoy's name takes in a request.
+        A head and a body of a group, the body from several recordings: nobody who has the profile, or has seen many
+        links, can tell one by looking for a recording in it.
         """
         entropy = _stream(seed)
         every = [(head, bodies) for heads, bodies in self.groups for head in heads]
@@ -143,18 +154,96 @@ class Profile:
         down = [Step(_vary(size, entropy), 1) for size in page]
         while len(up) < 2 or len(up) + len(down) < LEAST:
             heard, said = len(down), len(up)  # a page with little on it leads to another at once
-            rows_up, rows_down = bodies[_below(len(bodies), entropy)]
-            for size, named, within, beyond, wait in zip(*[iter(rows_up)] * _UP, strict=True):
+            rows_up, rows_down = bodies.spliced(entropy)
+            for size, named, within, beyond, wait in rows_up:
                 needs = heard + beyond if beyond else min(after + within, heard)
                 body = min(_vary(size, entropy) + named * name, MAX_BODY)
                 up.append(Step(body, needs, _jitter(wait, entropy)))
-            for size, asked, wait in zip(*[iter(rows_down)] * _DOWN, strict=True):
+            for size, asked, wait in rows_down:
                 down.append(Step(_vary(size, entropy), said + asked, _jitter(wait, entropy)))
             if said == 1:
                 up[1] = Step(up[1].size, after, _jitter(pause, entropy))
             after = len(down)
         opening = before / 1e5, between / 1e5
         return Script(self, name, up, down, len(page), settle / 1e4, opening, lead / 1e5, bool(acknowledges))
+
+
+class Bodies:
+    """The bodies of a group, and where one may go on as another: see ``spliced``."""
+
+    def __init__(self, bodies: Sequence[_Body]) -> None:
+        self._bodies = bodies
+        # One number each: as pairs they would take three times the memory for a moment, and a helper keeps its peak.
+        found = sorted(state << 32 | number for number, body in enumerate(bodies) for state in _states(body))
+        self._states = array("Q", (both >> 32 for both in found))
+        self._where = array("I", (both & 0xFFFFFFFF for both in found))
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    def spliced(self, entropy: Entropy) -> tuple[list[_Up], list[_Down]]:
+        """The rows of one visit, which now and then goes on as another that has come as far.
+
+        That is: about as many records up, the last three of the same sizes, and of the same sizes all that are unusual
+        (a header's first time is longer than what HPACK repeats); as much heard, and as much more to come.
+        """
+        rows_up, rows_down = self._bodies[_below(len(self._bodies), entropy)]
+        up: list[_Up] = []
+        down: list[_Down] = []
+        row = begun = unusual = 0
+        while row * _UP < len(rows_up):
+            if up and not _below(TURN, entropy):
+                down += _answers(rows_down, begun, row, len(up) - row)
+                alike = self._alike(unusual, up, len(down))
+                number, row = alike[_below(len(alike), entropy)]
+                rows_up, rows_down = self._bodies[number]
+                begun = row
+            size, named, within, beyond, wait = rows_up[row * _UP : (row + 1) * _UP]
+            up.append((size, named, within, beyond, wait))
+            unusual += _unusual(len(up), size)
+            row += 1
+        return up, down + _answers(rows_down, begun, MOST, len(up) - row)
+
+    def _alike(self, unusual: int, up: Sequence[_Up], answers: int) -> list[tuple[int, int]]:
+        """The bodies that may go on after ``up`` and so many ``answers``, and their rows."""
+        found = []
+        last, (_, _, within, beyond, _) = tuple(size for size, *_ in up[-3:]), up[-1]
+        for row in range(max(len(up) - REACH, 1), len(up) + REACH + 1):
+            state = _state(row, unusual, last, within, beyond, answers)
+            alike = self._where[bisect_left(self._states, state) : bisect_right(self._states, state)]
+            found += [(number, row) for number in alike]
+        return found
+
+
+def _states(body: _Body) -> Iterator[int]:
+    """The states before each row up but the first."""
+    up, down = body
+    answers, answered, unusual = sorted(down[1::_DOWN]), 0, 0
+    last: tuple[int, ...] = ()
+    for row, (size, _, within, beyond, _) in enumerate(zip(*[iter(up)] * _UP, strict=True), 1):
+        if row * _UP == len(up):
+            return
+        unusual += _unusual(row, size)
+        last = (*last[-2:], size)
+        while answered < len(answers) and answers[answered] <= row:
+            answered += 1
+        yield _state(row, unusual, last, within, beyond, answered)
+
+
+def _state(row: int, unusual: int, last: tuple[int, ...], within: int, beyond: int, answers: int) -> int:
+    """A number that stands for what has been said before ``row`` (see ``Bodies.spliced``)."""
+    return hash((row, unusual, last, within, beyond, answers)) % (1 << 64)
+
+
+def _unusual(number: int, size: int) -> int:
+    """What the ``number``-th size adds to a sum that is the same for the same unusual ones; all begin with one."""
+    return 0 if number == 1 or size in USUAL else size**5
+
+
+def _answers(rows_down: "array[int]", first: int, end: int, shift: int) -> list[_Down]:
+    """The rows that wait for more than ``first`` records up and for ``end`` at most, which become ``shift`` more."""
+    rows = zip(*[iter(rows_down)] * _DOWN, strict=True)
+    return [(size, asked + shift, wait) for size, asked, wait in rows if first < asked <= end]
 
 
 def _check_head(request: int, page: Sequence[int], waits: int, *others: int) -> None:
@@ -179,6 +268,8 @@ def _rows(data: bytes, columns: int) -> "array[int]":
         raise ValueError("a record's size")
     if any(max(rows[column::columns]) > MOST for column in range(1, columns - 1)):
         raise ValueError("a record's place")
+    if columns == _DOWN and min(rows[1::columns]) < 1:
+        raise ValueError("a record that nobody asks for")
     return rows
 
 
