@@ -56,6 +56,8 @@ MAX_NAME = 255
 COOKIE = 8
 """Bytes by which any cookie makes a request larger, at least."""
 
+_MIX, _PRIME = 0x9E3779B97F4A7C15, (1 << 61) - 1
+"""A state is a polynomial in 2⁶⁴ over the golden ratio, modulo a Mersenne prime."""
 _UP, _DOWN = 5, 3
 """Numbers in a body's rows."""
 _FREE = 600
@@ -231,8 +233,14 @@ def _states(body: _Body) -> Iterator[int]:
 
 
 def _state(row: int, unusual: int, last: tuple[int, ...], within: int, beyond: int, answers: int) -> int:
-    """A number that stands for what has been said before ``row`` (see ``Bodies.spliced``)."""
-    return hash((row, unusual, last, within, beyond, answers)) % (1 << 64)
+    """A number that stands for what has been said before ``row`` (see ``Bodies.spliced``).
+
+    Not Python's ``hash``: two ends of other versions or word lengths would not see the same ones collide.
+    """
+    state = unusual
+    for number in (row, *last, within, beyond, answers):
+        state = (state * _MIX + number) % _PRIME
+    return state
 
 
 def _unusual(number: int, size: int) -> int:
