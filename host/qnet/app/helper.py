@@ -147,12 +147,14 @@ class Helper:
                     lambda: tunnel.view().state is State.CONNECTED,
                 )
                 wardrobe = Wardrobe(self._folders.data, shaped, bundled_template)
+                if can.proxies:
+                    group.start_soon(lists.run)
+                    await lists.loaded()  # who is told that the helper runs counts on its lists
                 control.ready(tunnel, rules, port, preferences, lists, wardrobe)
                 group.start_soon(self._announce, server)
                 group.start_soon(membership.run)
                 if can.proxies:
                     group.start_soon(tunnel.run)
-                    group.start_soon(lists.run)
                     if self._connect:
                         tunnel.lease("command line")
                 _log.info("ready as %s", self._settings.mode)

@@ -113,6 +113,10 @@ class Subscriptions:
                             await self._check(url)
             await anyio.sleep(LOOK_SECONDS)
 
+    async def loaded(self) -> None:
+        """Wait until what is on disk is in force."""
+        await self._loaded.wait()
+
     async def add(self, request: Subscribe) -> None:
         """Subscribe and fetch; a list that cannot be fetched now is tried again. Raises ``SubscriptionError``."""
         url = checked_url(request.url)
