@@ -148,8 +148,7 @@ class Helper:
                 )
                 wardrobe = Wardrobe(self._folders.data, shaped, bundled_template)
                 if can.proxies:
-                    group.start_soon(lists.run)
-                    await lists.loaded()  # who is told that the helper runs counts on its lists
+                    await group.start(lists.run)  # who is told that the helper runs counts on its lists
                 control.ready(tunnel, rules, port, preferences, lists, wardrobe)
                 group.start_soon(self._announce, server)
                 group.start_soon(membership.run)

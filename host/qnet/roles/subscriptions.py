@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import msgspec
+from anyio.abc import TaskStatus
 
 from qnet.browser.rules.importing import read_list
 from qnet.browser.rules.parsed import ImportFormatError, Parsed
@@ -100,11 +101,12 @@ class Subscriptions:
             for each in self._entries.values()
         ]
 
-    async def run(self) -> None:
-        """Put what is on disk in force, then look for what is due, for ever."""
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Put what is on disk in force, which is when it has started; then look for what is due, for ever."""
         async with self._one:
             await self._load()
         self._loaded.set()
+        task_status.started()
         while True:
             if self._connected():
                 for url, entry in tuple(self._entries.items()):
@@ -112,10 +114,6 @@ class Subscriptions:
                         async with self._one:
                             await self._check(url)
             await anyio.sleep(LOOK_SECONDS)
-
-    async def loaded(self) -> None:
-        """Wait until what is on disk is in force."""
-        await self._loaded.wait()
 
     async def add(self, request: Subscribe) -> None:
         """Subscribe and fetch; a list that cannot be fetched now is tried again. Raises ``SubscriptionError``."""

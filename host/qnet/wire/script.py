@@ -222,9 +222,7 @@ def _states(body: _Body) -> Iterator[int]:
     up, down = body
     answers, answered, unusual = sorted(down[1::_DOWN]), 0, 0
     last: tuple[int, ...] = ()
-    for row, (size, _, within, beyond, _) in enumerate(zip(*[iter(up)] * _UP, strict=True), 1):
-        if row * _UP == len(up):
-            return
+    for row, (size, _, within, beyond, _) in enumerate(zip(*[iter(up[:-_UP])] * _UP, strict=True), 1):
         unusual += _unusual(row, size)
         last = (*last[-2:], size)
         while answered < len(answers) and answers[answered] <= row:
