@@ -74,6 +74,7 @@ async def running(path: Path) -> AsyncIterator[tuple[ControlServer, Handler]]:
         await group.start(server.serve)
         yield server, handler
         group.cancel_scope.cancel()
+    server.hang_up()
 
 
 class Client:
@@ -304,6 +305,26 @@ async def test_stop_waits_for_the_end(tmp_path: Path) -> None:
             group.start_soon(to_thread.run_sync, control_client.stop, path)
             await handler.stopped.wait()
             assert not handler.ended
+
+
+async def test_the_end_is_told_when_another_helper_can_start(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    server = ControlServer(path, Handler())
+    async with anyio.create_task_group() as group:
+        await group.start(server.serve)
+        client = Client(path)
+        await client.ask(GetStatus(id=1))
+        group.cancel_scope.cancel()
+    with client:
+        with pytest.raises(NotRunningError):
+            control_client.connect(path, 1)
+        client.socket.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            client.socket.recv(1)
+        client.socket.settimeout(10)
+        async with running(path):
+            server.hang_up()
+            assert await client.ended()
 
 
 async def test_stop_of_a_helper_that_does_not_end(tmp_path: Path) -> None:

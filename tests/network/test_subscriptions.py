@@ -203,3 +203,10 @@ def test_a_server_without_a_valid_certificate_is_not_believed(lab: Lab) -> None:
     assert "does not answer as it should" in lab.client.command("subscriptions", "add", url).stdout
     assert lab.only().fetched == 0
     lab.client.command("subscriptions", "remove", url)
+
+
+def test_a_relay_answers_too(lab: Lab) -> None:
+    """It has no proxy that a list could be in force for, but keeps the person's lists as it keeps rules."""
+    done = lab.qnet.peer.command("subscriptions", "remove", "https://lists.test/gfw")
+    assert done.returncode == 76
+    assert "there is no such subscription" in done.stderr

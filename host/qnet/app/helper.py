@@ -107,11 +107,11 @@ class Helper:
         asyncio.get_running_loop().set_exception_handler(QuietTeller())
         disguise = load_disguise(self._settings)
         shaped = replace(disguise, profile=load_profile) if self._settings.shaping else disguise
+        control = Control(self.status, self._stop.set, self._on_rules)
+        server = ControlServer(self._folders.control, control)
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._wait_for_signal)
-                control = Control(self.status, self._stop.set, self._on_rules)
-                server = ControlServer(self._folders.control, control)
                 await group.start(server.serve)
                 discovery = self._discovery = Discovery(PeerBook(self._folders.data / "peers"), self._on_change)
                 tunnel = self._tunnel = Tunnel(
@@ -147,8 +147,7 @@ class Helper:
                     lambda: tunnel.view().state is State.CONNECTED,
                 )
                 wardrobe = Wardrobe(self._folders.data, shaped, bundled_template)
-                if can.proxies:
-                    await group.start(lists.run)  # who is told that the helper runs counts on its lists
+                await group.start(lists.run)  # who is told that the helper runs counts on its lists
                 control.ready(tunnel, rules, port, preferences, lists, wardrobe)
                 group.start_soon(self._announce, server)
                 group.start_soon(membership.run)
@@ -178,6 +177,7 @@ class Helper:
                 each.close()
             if self._services is not None:
                 self._services.close()
+            server.hang_up()
 
     def status(self) -> Status:
         """The present status."""

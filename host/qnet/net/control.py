@@ -5,15 +5,17 @@ is not understood is answered with an error and the session goes on; a frame tha
 whole within ``FRAME_SECONDS``, ends it. Who does not read what it is sent is dropped.
 
 One helper per user: it holds ``control.lock`` as long as it lives, so that whatever socket is found beside it then
-is left over from a dead one and may be replaced.
+is left over from a dead one and may be replaced. Whoever is connected when it ends hears of that last of all, when
+nothing is held any more that the next helper needs.
 """
 
 import fcntl
 import logging
 import math
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -140,9 +142,14 @@ class ControlServer:
         self._path = path
         self._handler = handler
         self._sessions: set[ControlSession] = set()
+        self._unaware: list[socket.socket] = []
+        """Connections of sessions that were open when ``serve`` was cancelled."""
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; raises ``AlreadyRunningError`` or ``ControlSocketError`` before it has started."""
+        """Serve until cancelled; raises ``AlreadyRunningError`` or ``ControlSocketError`` before it has started.
+
+        Sessions then see no end of the connection before ``hang_up``.
+        """
         with _only_helper(self._path):
             try:
                 listener = await anyio.create_unix_listener(self._path, mode=0o600)
@@ -155,6 +162,11 @@ class ControlServer:
                 task_status.started()
                 while True:
                     group.start_soon(self._serve_session, await _accept(listener))
+
+    def hang_up(self) -> None:
+        """Tell whoever is left that the helper has ended: it may be started again."""
+        while self._unaware:
+            self._unaware.pop().close()
 
     def broadcast(self, event: AnyEvent) -> None:
         """Queue an event to every session that said hello."""
@@ -170,6 +182,10 @@ class ControlServer:
             self._sessions.add(session)
             try:
                 await session._run(self._handler)
+            except anyio.get_cancelled_exc_class():
+                with suppress(OSError):
+                    self._unaware.append(_socket(stream).dup())
+                raise
             finally:
                 self._sessions.discard(session)
                 self._handler.closed(session)
@@ -187,8 +203,12 @@ def _frame(answer: Answer) -> bytes:
     return encode_frame(encode(answer))
 
 
+def _socket(stream: SocketStream) -> socket.socket:
+    return stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - not Django
+
+
 def _is_own(stream: SocketStream) -> bool:
-    return peer_uid(stream.extra(SocketAttribute.raw_socket)) in (None, os.geteuid())  # noqa: S610 - not Django
+    return peer_uid(_socket(stream)) in (None, os.geteuid())
 
 
 async def _accept(listener: SocketListener) -> SocketStream:
