@@ -229,14 +229,15 @@ def nginx(
 
 
 @contextmanager
-def openssl_server(folder: Path, credential: Credential, *arguments: str) -> Iterator[int]:
+def openssl_server(folder: Path, credential: Credential, *arguments: str, port: int = 0) -> Iterator[int]:
     """``openssl s_server -rev`` (answers each line reversed) with more ``arguments``. Gives its port."""
     certificate, key = credential.write(folder, "openssl")
-    command = ["openssl", "s_server", "-accept", "127.0.0.1:0", "-rev", "-cert", certificate, "-key", key, *arguments]
+    where = ["-accept", f"127.0.0.1:{port}"]
+    command = ["openssl", "s_server", *where, "-rev", "-cert", certificate, "-key", key, *arguments]
     log = folder / "openssl.log"
     with running(log, command) as process:
-        line = wait_for(lambda: re.search(rb"^ACCEPT .*:(\d+)$", log.read_bytes(), re.MULTILINE), process, log)
-        yield int(line[1])
+        line = wait_for(lambda: re.search(rb"^ACCEPT(?: .*:(\d+))?$", log.read_bytes(), re.MULTILINE), process, log)
+        yield int(line[1] or port)  # it names the port that it chose itself
 
 
 @contextmanager

@@ -10,11 +10,12 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from urllib.request import urlopen
 
 from cryptography import x509
 
@@ -54,9 +55,14 @@ def gnutls(folder: Path, credential: tls_servers.Credential) -> Iterator[int]:
         yield port
 
 
+def s_server(folder: Path, credential: tls_servers.Credential, port: int = 0) -> AbstractContextManager[int]:
+    """``openssl s_server``. Gives its port."""
+    return openssl_server(folder, credential, "-alpn", "h2", port=port)
+
+
 STACKS: dict[str, tuple[Callable[[Path, tls_servers.Credential], AbstractContextManager[int]], Sequence[str]]] = {
     "nginx": (lambda folder, credential: nginx(folder, credential, settings=PATIENCE), ("nginx", "-v")),
-    "s_server": (lambda folder, credential: openssl_server(folder, credential, "-alpn", "h2"), ("openssl", "version")),
+    "s_server": (s_server, ("openssl", "version")),
     "GnuTLS": (gnutls, ("gnutls-serv", "--version")),
 }
 
@@ -97,15 +103,20 @@ class Setting:
         """Decoys of one kind with the peer, started once."""
         if name not in self._fronts:
             start, _ = STACKS[name]
-            ports = []
-            for number in range(3):
-                folder = self._folder / f"{name}-{number}"
+            folders = [self._folder / f"{name}-{number}" for number in range(3)]
+            for folder in folders:
                 folder.mkdir()
-                ports.append(self._stack.enter_context(start(folder, self._credential)))
-            public = free_port()
-            node = self.peer(name, public, ports[2])
+            decoy, twin = (self._stack.enter_context(start(folder, self._credential)) for folder in folders[:2])
+            own = self._stack.enter_context(ExitStack())
+            behind = own.enter_context(start(folders[2], self._credential))
+            public, status = free_port(), free_port()
+            node = self.peer(name, public, behind, f"--status-port={status}")
             self._stack.enter_context(started(node))
-            self._fronts[name] = Front(name, ports[0], ports[1], public, node)
+            while name == "s_server" and not _has_learnt(status):
+                # It serves nobody else while the peer watches, up to ten minutes, how it ends an idle connection.
+                own.close()
+                own.enter_context(s_server(folders[2], self._credential, behind))
+            self._fronts[name] = Front(name, decoy, twin, public, node)
         return self._fronts[name]
 
     def peer(self, name: str, public: int, decoy: int, *rules: str) -> Node:
@@ -126,6 +137,17 @@ class Setting:
 def setting(folder: Path) -> Iterator[Setting]:
     with ExitStack() as stack:
         yield Setting(folder, stack)
+
+
+def _has_learnt(status: int) -> bool:
+    """Whether the peer's log says within a second how its decoy ends idle connections."""
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{status}/logs", timeout=1) as page:
+            if b"the decoy ends idle connections" in page.read():
+                return True
+        time.sleep(0.05)
+    return False
 
 
 @cache
