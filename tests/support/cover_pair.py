@@ -60,6 +60,8 @@ class MemoryDecoy:
         self.sent = b""
         self.error: ssl.SSLError | None = None
         self.answer = ANSWER
+        self.greeting = [SERVER_SETTINGS, SERVER_ACK]
+        """What it writes after the preface, each in a record."""
         self._shaken = False
 
     def receive(self, data: bytes) -> bytes:
@@ -79,8 +81,8 @@ class MemoryDecoy:
                 if greeted and read[3] == Frame.HEADERS:
                     self._tls.write(self.answer)
                 if not greeted:
-                    self._tls.write(SERVER_SETTINGS)
-                    self._tls.write(SERVER_ACK)
+                    for words in self.greeting:
+                        self._tls.write(words)
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:

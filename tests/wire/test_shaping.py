@@ -298,6 +298,22 @@ class Paced(Trio):
         return out + super().from_decoy(data[-31:])
 
 
+class Late(Trio):
+    """The decoy's last record, if it is a small one, reaches the peer when N1 has."""
+
+    held = b""
+
+    def from_decoy(self, data: bytes) -> list[bytes]:
+        if (last := bodies(data)[-1]) <= 26:
+            data, self.held = data[: -5 - last], data[-5 - last :]
+        return super().from_decoy(data)
+
+    def from_client(self, data: bytes) -> list[bytes]:
+        held, self.held = self.held, b""
+        out = super().from_client(data)
+        return out + super().from_decoy(held) if held else out
+
+
 def playing(folder: Path, kind: type[Trio] = Trio, **head: int) -> tuple[Trio, Profile]:
     profile = visit([1400, 2000], **head)
     trio = kind(folder)
@@ -338,6 +354,21 @@ def test_the_pause_before_the_page_counts_from_the_decoys_settings(
     trio.peer = trio.new_peer()
     trio.run(CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame()))
     assert trio.result is not None and trio.now == pytest.approx(NOW + after)
+
+
+def test_a_small_record_that_is_no_settings_ack_is_not_overtaken(tmp_path: Path) -> None:
+    """``openssl s_server -rev`` answers the preface's last line with one byte."""
+    first = Paced(tmp_path / "first")
+    trio, profile = playing(tmp_path / "decoy", Late, acknowledged=0)
+    first.decoy.greeting[-1] = trio.decoy.greeting[-1] = b"\n"
+    first.run(first.client())
+    trio.config = replace(trio.config, quiet_after=first.said)
+    trio.peer = trio.new_peer()
+    trio.run(CoverClient(trio.known, guise(trio, profile), os.urandom, NOW, settings_frame()))
+    assert trio.result is not None and trio.result.result.script is not None
+    script = trio.result.result.script
+    page = [step.size for step in script.down[: script.page]]
+    assert bodies(b"".join(trio.to_client))[-len(page) - 2 :] == [26, 18, *page]
 
 
 def test_what_was_withheld_comes_before_what_the_decoy_says_next(tmp_path: Path) -> None:

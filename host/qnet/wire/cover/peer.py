@@ -338,7 +338,7 @@ class CoverPeer:
     def _quiet(self) -> bool:
         """Whether the decoy has said all that is to be seen."""
         left = self._quiet_after - self._after_handshake
-        return left <= (_ACK_SIZE if self._withholds else 0)
+        return left <= 0 or (self._withholds and left == _ACK_SIZE)  # a record of another size would be no ACK
 
     @property
     def _withholds(self) -> bool:
