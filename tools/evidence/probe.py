@@ -92,8 +92,8 @@ class Tunnel(NamedTuple):
 class Flood(NamedTuple):
     """The same write again and again until one fails; how many went is part of the outcome.
 
-    ``fast`` of them come at once: a limit that is counted is reached before a clock strikes. Then one by one, with a
-    gap in which an answer arrives on a busy machine, too.
+    ``fast`` of them come in one piece: a limit that is counted is reached before a clock strikes, and none of them
+    races the answer to the first. Then one by one, with a gap in which an answer arrives on a busy machine, too.
     """
 
     data: bytes
@@ -187,10 +187,10 @@ class Probe:
             case Tunnel():
                 self._tunnel()
             case Flood(data, fast, times, gap):
-                for number in range(fast + times):
-                    if not self._write(data):
+                for piece in ([data * fast] if fast else []) + [data] * times:
+                    if not self._write(piece):
                         break
-                    self._listen(gap if number >= fast else 0, exactly=True)
+                    self._listen(gap, exactly=True)
             case Wait(seconds):
                 self._listen(seconds, exactly=True)
             case Fin():
@@ -292,10 +292,10 @@ class Probe:
                 data = self._socket.recv(1 << 16)
             except OSError:
                 self._over("reset")
-                return False
+                continue
             if not data:
                 self._over("fin")
-                return False
+                continue
             self.down += data
             if once:
                 return True
