@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, sync_playwright
 
 from e2e.bidi import Session, session
 from qnet.wire.errors import RemoteError
@@ -90,6 +91,16 @@ def observed(target: int) -> Iterator[tuple[int, list[Seen]]]:
             thread.join(10)
 
 
+def _load(page: Page, url: str) -> None:
+    try:
+        page.goto(url)
+    except PlaywrightError as error:
+        # The server closed just as the browser was to use the connection; the browser tries no other by itself.
+        if "ERR_SOCKET_NOT_CONNECTED" not in error.message:
+            raise
+        page.goto(url)
+
+
 @contextmanager
 def visitor(browser: str, name: str, profile: Path) -> Iterator[Callable[[str], None]]:
     """A running headless ``browser`` to which ``name`` is this computer; gives what opens a URL."""
@@ -107,7 +118,7 @@ def visitor(browser: str, name: str, profile: Path) -> Iterator[Callable[[str], 
                     f"--host-resolver-rules=MAP {name} 127.0.0.1",
                 ],
             )
-            yield lambda url: context.new_page().goto(url) and None
+            yield lambda url: _load(context.new_page(), url)
             context.close()
         return
     port = free_port()

@@ -301,7 +301,7 @@ class Probe:
                 return True
             if not exactly:
                 until = time.perf_counter() + seconds
-        return True
+        return self.end == "open"
 
     def _over(self, how: str) -> None:
         self.end = how

@@ -42,6 +42,9 @@ BROWSERS = ("chromium", "firefox")
 PATIENCE = "client_header_timeout 1s; keepalive_timeout 2s;"
 """nginx gives up early, so that its giving up can be compared too."""
 
+RESTARTS = 10
+"""Of s_server, at most, until the peer has ended its own connection with it."""
+
 
 @contextmanager
 def gnutls(folder: Path, credential: tls_servers.Credential) -> Iterator[int]:
@@ -112,8 +115,10 @@ class Setting:
             public, status = free_port(), free_port()
             node = self.peer(name, public, behind, f"--status-port={status}")
             self._stack.enter_context(started(node))
-            while name == "s_server" and not _has_learnt(status):
+            for _ in range(RESTARTS if name == "s_server" else 0):
                 # It serves nobody else while the peer watches, up to ten minutes, how it ends an idle connection.
+                if _has_learnt(status):
+                    break
                 own.close()
                 own.enter_context(s_server(folders[2], self._credential, behind))
             self._fronts[name] = Front(name, decoy, twin, public, node)
