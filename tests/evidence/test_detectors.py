@@ -12,7 +12,7 @@ from tools.evidence.probe import Outcome, summary
 from tools.evidence.probes import Compared, Series
 from tools.evidence.row import Row, at_most, count
 from tools.evidence.scripts import table
-from tools.evidence.server_side import ten_hellos
+from tools.evidence.server_side import _asked, ten_hellos
 
 GENERATOR = random.Random(7)
 EXTENSIONS = list(range(15))
@@ -121,3 +121,9 @@ def test_a_document_keeps_what_is_not_played_anew() -> None:
     again = report.as_document(both, {"one": report.as_section("one", [count("new", 0, 1)], {}, short=False)}, order)
     assert "| new |" in again and "| one |" not in again and "| two |" in again
     assert again.count("## What this does not show") == 1 and again.index("## One") < again.index("## Two")
+
+
+def test_who_asks_for_a_page_may_miss_the_settings_ack_if_the_decoy_does_so() -> None:
+    starts = [[266, 266, 57, 26], [266, 266, 66]]
+    assert _asked(starts, [[266, 266, 125, 47], [266, 266, 57, 85, 47]]) == [[266, 266, 57]]
+    assert _asked(starts, [[266, 266, 125, 47], [266, 266, 57, 26, 106]]) == []

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from qnet.app.profile import load_profile
-from qnet.wire.cover.appearance import APPEARANCES
+from qnet.wire.cover.appearance import APPEARANCES, SETTINGS_ACK_BODY, request
 from qnet.wire.cover.client import CoverClient
 from qnet.wire.cover.opening import Guise
 from qnet.wire.errors import RemoteError
@@ -42,6 +42,7 @@ def rows(place: Setting, say: Say, *, short: bool) -> Iterator[Row]:
         lengths = {flight for _, flight, _ in direct}
         yield count(f"{name}: flights of other lengths", sum(x not in lengths for _, x, _ in through), number)
         starts = _whole([after for _, _, after in direct])
+        starts += _asked(starts, [_direct(front.decoy, place, at, asks=True)[2] for at in range(number)])
         odd = sum(not _begins_like(after, starts) for _, _, after in through)
         yield count(f"{name}: Aparecium: the decoy's first records missing or overtaken", odd, number)
         yield seen(f"{name}: Aparecium where they are missing", *_blind(through, starts))
@@ -56,16 +57,21 @@ Seen = tuple[str, tuple[tuple[int, int], ...], list[int]]
 """The ServerHello without what is random, the flight's records, and the lengths of the records after the handshake."""
 
 
-def _direct(port: int, place: Setting, at: int) -> Seen:
-    """Both browsers in turn, with Finished and preface in one write and in two: decoys answer these differently."""
-    browser = BROWSERS[at % 2]
+def _direct(port: int, place: Setting, at: int, *, asks: bool = False) -> Seen:
+    """Both browsers in turn, with Finished and preface in one write and in two: decoys answer these differently.
+
+    ``asks``: the request for a page comes along with the preface.
+    """
+    browser, look = BROWSERS[at % 2], APPEARANCES[BROWSERS[at % 2]]
     core = TlsClient(stranger(browser), ChainVerifier(place.anchors, time.time()), os.urandom)
     with Talk(port) as talk:
         done = talk.run(core)
         assert done is not None
         session, flight = done.result, len(talk.down)
-        preface = session.seal(23, APPEARANCES[browser].preface())
-        if at % 4 < 2:
+        preface = session.seal(23, look.preface())
+        if asks:
+            preface += session.seal(23, request(DECOY_NAME), look.request_body(DECOY_NAME))
+        if at % 4 < 2 and not asks:
             talk.send(session.flight + preface)
         else:
             talk.send(session.flight)
@@ -105,6 +111,16 @@ def _whole(starts: list[list[int]]) -> list[list[int]]:
     """Without those that were cut short: on a busy machine a decoy may be silent for a while in between."""
     most = max(map(sum, starts))
     return [start for start in starts if 2 * sum(start) > most]
+
+
+def _asked(starts: Sequence[list[int]], answers: Sequence[list[int]]) -> list[list[int]]:
+    """Those starts without their SETTINGS ACK that who asks for a page is given: it comes in a record with the page."""
+    return [
+        start[:-1]
+        for start in starts
+        if start[-1] == SETTINGS_ACK_BODY
+        and any(each[: len(start) - 1] == start[:-1] and each[: len(start)] != start for each in answers)
+    ]
 
 
 def _begins_like(after: Sequence[int], starts: Sequence[Sequence[int]]) -> bool:
