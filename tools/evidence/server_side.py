@@ -62,7 +62,8 @@ def _direct(port: int, place: Setting, at: int, *, asks: bool = False) -> Seen:
 
     ``asks``: the request for a page comes along with the preface.
     """
-    browser, look = BROWSERS[at % 2], APPEARANCES[BROWSERS[at % 2]]
+    browser = BROWSERS[at % 2]
+    look = APPEARANCES[browser]
     core = TlsClient(stranger(browser), ChainVerifier(place.anchors, time.time()), os.urandom)
     with Talk(port) as talk:
         done = talk.run(core)

@@ -11,7 +11,8 @@ a rule set takes.
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,10 @@ class Fetched:
 
 
 class Subscriptions:
-    """``follow`` puts sections in force; ``connected``: whether the tunnel is up anyway."""
+    """``follow`` puts sections in force; ``connected``: whether the tunnel is up anyway.
+
+    Nothing may be changed before ``run`` has started.
+    """
 
     def __init__(
         self,
@@ -78,7 +82,6 @@ class Subscriptions:
         self._entries: dict[str, Entry] = {}
         self._parsed: dict[str, Parsed] = {}
         self._one = anyio.Lock()
-        self._loaded = anyio.Event()
         self._damaged: SubscriptionError | None = None
 
     def view(self) -> list[Subscription]:
@@ -105,7 +108,6 @@ class Subscriptions:
         """Put what is on disk in force, which is when it has started; then look for what is due, for ever."""
         async with self._one:
             await self._load()
-        self._loaded.set()
         task_status.started()
         while True:
             if self._connected():
@@ -145,8 +147,13 @@ class Subscriptions:
             self._known(url)
             await self._check(url)
 
-    def _turn(self) -> "_Turn":
-        return _Turn(self)
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One change after the other, and none where what is on disk cannot be read."""
+        async with self._one:
+            if self._damaged is not None:
+                raise self._damaged
+            yield
 
     def _known(self, url: str) -> None:
         if url not in self._entries:
@@ -204,22 +211,6 @@ class Subscriptions:
 
     async def _apply(self) -> None:
         await self._follow([Section(url, self._parsed[url].rules) for url in self._entries if url in self._parsed])
-
-
-class _Turn:
-    """One change after the other, and none before what is on disk is known."""
-
-    def __init__(self, owner: Subscriptions) -> None:
-        self._owner = owner
-
-    async def __aenter__(self) -> None:
-        await self._owner._loaded.wait()
-        if self._owner._damaged is not None:
-            raise self._owner._damaged
-        await self._owner._one.acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        self._owner._one.release()
 
 
 async def _parse(text: str, entry: Entry) -> Parsed:
