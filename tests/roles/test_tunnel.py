@@ -222,6 +222,50 @@ async def test_a_program_alone_brings_it_up_and_idleness_ends_it(decoy: int, mon
         await works(await run.tunnel.open("127.0.0.1", port))
 
 
+async def test_what_is_in_use_at_the_last_release_ends_with_its_last_stream(decoy: int) -> None:
+    async with site(echo) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
+        run.tunnel.lease("browser")
+        await run.state(CONNECTED)
+        reader, writer = await attach(await run.tunnel.open("127.0.0.1", port))
+        run.tunnel.release("browser")
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello", "a download goes on"
+        writer.close()
+        await run.state(OFFLINE, tunnel_module.IDLE_SECONDS / 6)
+        await until(lambda: gone(made.made[0].client))
+        assert run.states == [OFFLINE, CONNECTING, CONNECTED, OFFLINE]
+
+
+async def test_who_comes_next_has_a_link_of_its_own_unless_the_former_is_in_use(decoy: int) -> None:
+    """It may be another browser, and a link looks like the one for which it was made."""
+    async with site(echo) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
+        run.tunnel.lease("Chromium")
+        await run.state(CONNECTED)
+        _, writer = await attach(await run.tunnel.open("127.0.0.1", port))
+        run.tunnel.release("Chromium")
+        run.tunnel.lease("Firefox")
+        assert run.tunnel.view().state is CONNECTED
+        run.tunnel.release("Firefox")
+        writer.close()
+        await until(lambda: run.tunnel.view().streams == 0)
+        run.tunnel.lease("Firefox")
+        assert run.tunnel.view().state is CONNECTING
+        await run.state(CONNECTED)
+        assert len(made.made) == 2 and run.tunnel.view().attempts == 0
+        await works(await run.tunnel.open("127.0.0.1", port))
+        await asyncio.sleep(tunnel_module.IDLE_SECONDS / 10)
+        assert run.tunnel.view().state is CONNECTED and len(made.made) == 2, "who stays is not taken for parting"
+
+
+async def test_a_browser_takes_no_link_that_a_program_has_left(decoy: int) -> None:
+    async with site(echo) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
+        await works(await run.tunnel.open("127.0.0.1", port))
+        await until(lambda: run.tunnel.view().streams == 0)
+        run.tunnel.lease("browser")
+        await until(lambda: len(made.made) == 2 and run.tunnel.view().state is CONNECTED)
+        assert gone(made.made[0].client)
+
+
 async def test_many_programs_share_one_attempt(decoy: int) -> None:
     async with site(echo) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
         streams = await asyncio.gather(*(run.tunnel.open("127.0.0.1", port) for _ in range(20)))

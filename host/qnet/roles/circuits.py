@@ -59,6 +59,8 @@ class Route:
     wish: Wish
     made_at: float
     used_at: float
+    parting: bool = False
+    """Whether it ends with its last stream, because nobody holds the tunnel any more."""
 
     def is_fresh(self, now: float) -> bool:
         """Whether new streams may still go here."""
@@ -189,6 +191,8 @@ class Circuits:
         for route in list(self.routes):
             if route.circuit.streams:
                 route.used_at = now
+            elif route.parting:
+                self.close(route)
             elif route.wish == keep and kept < 2 and (route.is_fresh(now) or not replaced):
                 kept += 1
             elif not route.is_fresh(now) or now - route.used_at >= idle:
@@ -209,9 +213,13 @@ class Circuits:
         self.routes.remove(route)
         route.circuit.close()
 
-    def close_unused(self) -> None:
-        """Take down every circuit without streams, and the links that are left without any."""
+    def close_unused(self, *, parting: bool) -> None:
+        """Take down every circuit without streams, and the links left without any.
+
+        ``parting``: whether the others follow as soon as theirs have ended.
+        """
         for route in list(self.routes):
+            route.parting = parting
             if not route.circuit.streams:
                 self.close(route)
         self._close_links()

@@ -137,6 +137,11 @@ class Tunnel:
 
     def lease(self, holder: Hashable) -> None:
         """Keep the tunnel up for ``holder``."""
+        if not self._leases and self._circuits.routes:
+            # What is left of another browser's, or a program's, does not look like this one.
+            self._circuits.close_unused(parting=False)
+            if not self._circuits.routes:
+                self._rest()
         self._leases.add(holder)
         self._attempts = 0
         self._rested = None
@@ -154,7 +159,7 @@ class Tunnel:
                 self._next.cancel()
                 self._next = None
             if not self._wanted():
-                self._circuits.close_unused()
+                self._circuits.close_unused(parting=True)
                 self._wake.set()
                 if not self._circuits.routes:
                     self._rest()
@@ -311,7 +316,7 @@ class Tunnel:
             self._circuits.tidy(loop.time(), IDLE_SECONDS, self._usual if self._leases else None)
         if self._rested is not None:
             self._attempts = 0
-        elif had and self._wanted() and not self._has_usual():
+        elif had and self._state is State.CONNECTED and self._wanted() and not self._has_usual():
             self._reconnections += 1
             self._enter(State.CONNECTING)
 
@@ -391,7 +396,7 @@ class Tunnel:
             if route is None:
                 continue
             if not self._wanted():
-                self._circuits.close_unused()
+                self._circuits.close_unused(parting=True)
                 return None
             if wish == self._usual:
                 self._last_error = self._rested = None
