@@ -44,7 +44,8 @@ async def test_one_link_carries_all_circuits_and_one_that_ends_leaves_the_others
         await works(await made.open())
         view = made.tunnel.view()
         assert len(view.routes) == 3 and open_links(made) == 1
-        guard = next(each for each in made.relays if each.descriptor().peer_id == made.tunnel._guards.listed[0].peer_id)
+        known = made.tunnel._guard_file.guards.listed[0].peer_id
+        guard = next(each for each in made.relays if each.descriptor().peer_id == known)
         assert sum(not gone(each.client) for each in guard.made) == 1
         for route in list(made.tunnel._circuits.routes):
             if route.wish.country != "NL":

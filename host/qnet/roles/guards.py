@@ -1,11 +1,15 @@
 """The client's guards, in a file of ours: a restart must not be a reason to choose others."""
 
+import asyncio
 import logging
+import time
 from pathlib import Path
 
 import msgspec
 
 from qnet.mesh.guards import MAX_GUARDS, Guard, Guards
+from qnet.net.client_link import UnreachablePeerError
+from qnet.roles.circuits import BuildError
 from qnet.settings import replace_file
 
 _log = logging.getLogger(__name__)
@@ -20,6 +24,31 @@ class _Entry(msgspec.Struct, frozen=True):
 class _Content(msgspec.Struct, frozen=True):
     guards: list[_Entry] = []
     changes: list[float] = []
+
+
+class GuardFile:
+    """The guards with their file, whose name is ``path``; without one they last as long as this process."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.guards = Guards()
+
+    async def load(self) -> None:
+        """Have those of the file."""
+        if self._path is not None:
+            self.guards = await asyncio.to_thread(load, self._path)
+
+    async def tried(self, first: bytes, error: BuildError | None) -> None:
+        """A circuit that begins at ``first`` was made, unless there is an ``error``; it may be no guard yet."""
+        now = time.time()
+        if error is not None and len(error.blamed) == 1:
+            unreachable = isinstance(error.reason, UnreachablePeerError)
+            changed = self.guards.failed(first, now, unreachable=unreachable)
+        else:
+            changed = self.guards.reached(first, now)
+            self.guards.circuit(first, made=error is None)
+        if changed and self._path is not None:
+            await asyncio.to_thread(save, self._path, self.guards)
 
 
 def load(path: Path) -> Guards:

@@ -24,14 +24,13 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from qnet.mesh.eligibility import Eligible, joined
-from qnet.mesh.guards import Guards
 from qnet.mesh.path import MAX_PATHS, paths
 from qnet.mesh.selection import Failure, backoff, usable
-from qnet.net.client_link import Disguise, UnreachablePeerError
+from qnet.net.client_link import Disguise
 from qnet.net.stream import StreamSocket
-from qnet.roles import guards as guard_file
 from qnet.roles.circuits import BuildError, Circuits, Route, Wish
 from qnet.roles.failures import NO_EXIT_THERE, NO_PEERS, PATH_BIAS, TOO_FEW_PEERS, explain
+from qnet.roles.guards import GuardFile
 from qnet.roles.visits import Visits
 from qnet.wire.descriptor import Descriptor
 from qnet.wire.errors import RemoteError
@@ -109,8 +108,7 @@ class Tunnel:
         self._usual = Wish(hops)
         self._clock = disguise.clock
         self._circuits = Circuits(disguise, scratch, self._on_loss, Visits(cover_rate, self._rng))
-        self._guard_file = guards
-        self._guards = Guards()
+        self._guard_file = GuardFile(guards)
         self._known: list[Eligible] = []
         self._learnt_at = -LEARN_SECONDS
         self._peer_count = 0
@@ -268,8 +266,7 @@ class Tunnel:
 
     async def run(self) -> None:
         """Build and rebuild, for ever."""
-        if self._guard_file is not None:
-            self._guards = await asyncio.to_thread(guard_file.load, self._guard_file)
+        await self._guard_file.load()
         await self._learn()
         self._changed()
         try:
@@ -368,7 +365,7 @@ class Tunnel:
         self._peer_count = len(usable(self._known, self._usual.hops, self._clock.now()))
 
     def _paths(self, peers: list[Eligible], wish: Wish) -> Iterator[list[Descriptor]]:
-        allowed = self._guards.allowed({each.descriptor.peer_id for each in peers}, time.time())
+        allowed = self._guard_file.guards.allowed({each.descriptor.peer_id for each in peers}, time.time())
         return paths(
             peers,
             wish.hops,
@@ -424,31 +421,16 @@ class Tunnel:
         return None
 
     async def _build(self, path: list[Descriptor], wish: Wish) -> Route | None:
-        first, guarded = path[0].peer_id, wish.hops > 1
+        route, failed = None, None
         try:
             route = await self._circuits.build(path, wish)
         except BuildError as error:
-            if guarded and len(error.blamed) > 1:
-                await self._guard_reached(first)
-                self._guards.circuit(first, made=False)
-            elif guarded:
-                unreachable = isinstance(error.reason, UnreachablePeerError)
-                if self._guards.failed(first, time.time(), unreachable=unreachable):
-                    await self._save_guards()
-            self._blame(error.blamed, error.reason)
-            return None
-        if guarded:
-            await self._guard_reached(first)
-            self._guards.circuit(first, made=True)
+            failed = error
+        if wish.hops > 1:
+            await self._guard_file.tried(path[0].peer_id, failed)
+        if failed is not None:
+            self._blame(failed.blamed, failed.reason)
         return route
-
-    async def _guard_reached(self, peer_id: bytes) -> None:
-        if self._guards.reached(peer_id, time.time()):
-            await self._save_guards()
-
-    async def _save_guards(self) -> None:
-        if self._guard_file is not None:
-            await asyncio.to_thread(guard_file.save, self._guard_file, self._guards)
 
     def _blame(self, peers: Sequence[Descriptor], error: RemoteError) -> None:
         now = asyncio.get_running_loop().time()
@@ -479,7 +461,7 @@ class Tunnel:
             traffic=circuits.traffic,
             attempts=self._reconnections,
             last_error=self._last_error,
-            warning=PATH_BIAS if self._guards.biased else None,
+            warning=PATH_BIAS if self._guard_file.guards.biased else None,
             resting=self._rested is not None,
         )
 
