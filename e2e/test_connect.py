@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Error, Playwright
 
 from e2e.browsers import Chromium, chromium
+from e2e.firefox import wait_until
 from e2e.listeners import Site, site
 from qnet.browser.launcher import write_launcher
 from tests.support.network import DECOY_NAME, Network, Node, joined_client, network
@@ -69,6 +70,17 @@ def test_through_then_direct(lab: Lab) -> None:
     popup.wait_for("off")
     assert lab.browser.open(URL).title() == "outside"
     assert lab.inside.hits.count("/") == 1
+
+
+def test_off_is_off_although_the_browser_keeps_a_sites_connection(lab: Lab) -> None:
+    popup = lab.browser.open_popup()
+    popup.press()
+    popup.wait_for("connected")
+    assert lab.browser.open(URL).title() == "inside"
+    popup.press()
+    popup.wait_for("off")
+    assert lab.client.status()["streams"] >= 1
+    wait_until(lambda: lab.client.status()["state"] == "offline", "the tunnel is gone", 20)
 
 
 def test_the_helper_is_killed_while_connected(lab: Lab, record_property: Callable[[str, object], None]) -> None:

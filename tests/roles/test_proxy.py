@@ -38,10 +38,10 @@ def reaching(port: int) -> ExitPolicy:
 
 
 @asynccontextmanager
-async def proxy(pair: Pair | None, *, optimistic: bool = False) -> AsyncIterator[tuple[Proxy, int]]:
+async def proxy(pair: Pair | None, *, is_browser: bool = False) -> AsyncIterator[tuple[Proxy, int]]:
     role = Proxy(cast(Tunnel, OneLink(pair)), lambda host, port: Verdict(RuleAction.TUNNEL))
     server = await asyncio.get_running_loop().create_server(
-        lambda: role.protocol(optimistic=optimistic), "127.0.0.1", 0
+        lambda: role.protocol(is_browser=is_browser), "127.0.0.1", 0
     )
     try:
         yield role, server.sockets[0].getsockname()[1]
@@ -145,7 +145,7 @@ async def test_a_destination_that_does_not_answer_in_time(monkeypatch: pytest.Mo
 
 
 async def test_an_optimistic_browser_is_told_at_once_and_cut_off_when_it_was_wrong() -> None:
-    async with link_pair(ExitPolicy(frozenset([80]))) as pair, proxy(pair, optimistic=True) as (_, at):
+    async with link_pair(ExitPolicy(frozenset([80]))) as pair, proxy(pair, is_browser=True) as (_, at):
         reader, writer = await asyncio.open_connection("127.0.0.1", at)
         writer.write(b"CONNECT 10.0.0.1:443 HTTP/1.0\r\n\r\n")
         with pytest.raises(ConnectionResetError):

@@ -58,7 +58,7 @@ class OneHop:
     def meets(self, stream: Stream, country: str, hops: int) -> bool:
         return self.met
 
-    async def open(self, host: str, port: int, *, country: str = "", hops: int | None = None) -> Stream:
+    async def open(self, host: str, port: int, *, country: str, hops: int | None, lasting: bool) -> Stream:
         if not self.offers(country, hops or 0):
             raise NoTunnelError(unmet=True)
         self.asked.append(host)
@@ -84,7 +84,7 @@ def ruleset(*rules: Rule) -> RuleSet:
 async def serving(tunnel: OneHop, rules: Rules) -> AsyncIterator[tuple[Proxy, int]]:
     proxy = Proxy(cast(Tunnel, tunnel), rules.verdict)
     loop = asyncio.get_running_loop()
-    async with await loop.create_server(lambda: proxy.protocol(optimistic=False), "127.0.0.1", 0) as server:
+    async with await loop.create_server(lambda: proxy.protocol(is_browser=False), "127.0.0.1", 0) as server:
         yield proxy, server.sockets[0].getsockname()[1]
 
 

@@ -12,6 +12,7 @@ from blockbuster import BlockBuster
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from qnet.net.stream import StreamSocket
+from qnet.roles import circuits as circuits_module
 from qnet.roles import tunnel as tunnel_module
 from qnet.roles.peer_book import PeerBook
 from qnet.roles.tunnel import NoTunnelError, Tunnel
@@ -83,6 +84,11 @@ async def running(*known: Descriptor) -> AsyncIterator[Run]:
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(await reader.read(100))
     await reader.read()
+
+
+async def echo_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(100):
+        writer.write(data)
 
 
 async def works(stream: StreamSocket) -> None:
@@ -222,18 +228,72 @@ async def test_a_program_alone_brings_it_up_and_idleness_ends_it(decoy: int, mon
         await works(await run.tunnel.open("127.0.0.1", port))
 
 
-async def test_what_is_in_use_at_the_last_release_ends_with_its_last_stream(decoy: int) -> None:
-    async with site(echo) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks after circuits twice a second; a stream that is silent for half a second stands still."""
+    monkeypatch.setattr(tunnel_module, "IDLE_SECONDS", 6.0)
+    monkeypatch.setattr(circuits_module, "STILL_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_download_goes_on_after_the_last_release_and_what_is_only_kept_ends(decoy: int) -> None:
+    async with site(echo_all) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
+        run.tunnel.lease("browser")
+        await run.state(CONNECTED)
+        reader, writer = await attach(await run.tunnel.open("127.0.0.1", port, lasting=False))
+        await asyncio.sleep(1.2)
+        run.tunnel.release("browser")
+        for _ in range(10):
+            writer.write(b"x")
+            assert await reader.readexactly(1) == b"x"
+            await asyncio.sleep(0.2)
+        assert run.tunnel.view().state is CONNECTED
+        await run.state(OFFLINE, 3)
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(1)
+        await until(lambda: gone(made.made[0].client))
+        assert run.states == [OFFLINE, CONNECTING, CONNECTED, OFFLINE]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_programs_silent_stream_outlives_a_browsers_lease(decoy: int) -> None:
+    async with site(echo_all) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
         run.tunnel.lease("browser")
         await run.state(CONNECTED)
         reader, writer = await attach(await run.tunnel.open("127.0.0.1", port))
         run.tunnel.release("browser")
-        writer.write(b"hello")
-        assert await reader.readexactly(5) == b"hello", "a download goes on"
+        await asyncio.sleep(2)
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
         writer.close()
-        await run.state(OFFLINE, tunnel_module.IDLE_SECONDS / 6)
-        await until(lambda: gone(made.made[0].client))
-        assert run.states == [OFFLINE, CONNECTING, CONNECTED, OFFLINE]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_a_browser_asks_for_after_that_is_carried_and_not_kept(decoy: int) -> None:
+    """Connections that it began before; no script leads there any more."""
+    async with site(echo) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
+        run.tunnel.lease("browser")
+        await run.state(CONNECTED)
+        run.tunnel.release("browser")
+        assert run.tunnel.view().state is OFFLINE
+        await works(await run.tunnel.open("127.0.0.1", port, lasting=False))
+        await run.state(OFFLINE, 3)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_browser_that_only_went_away_finds_its_streams(decoy: int) -> None:
+    """An extension's background that the browser ended is back within half a minute."""
+    async with site(echo_all) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
+        run.tunnel.lease("browser")
+        await run.state(CONNECTED)
+        reader, writer = await attach(await run.tunnel.open("127.0.0.1", port, lasting=False))
+        run.tunnel.release("browser", lost=True)
+        await asyncio.sleep(2)
+        run.tunnel.lease("browser again")
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+        assert len(made.made) == 1
+        writer.close()
 
 
 async def test_who_comes_next_has_a_link_of_its_own_unless_the_former_is_in_use(decoy: int) -> None:
@@ -241,7 +301,7 @@ async def test_who_comes_next_has_a_link_of_its_own_unless_the_former_is_in_use(
     async with site(echo) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
         run.tunnel.lease("Chromium")
         await run.state(CONNECTED)
-        _, writer = await attach(await run.tunnel.open("127.0.0.1", port))
+        _, writer = await attach(await run.tunnel.open("127.0.0.1", port, lasting=False))
         run.tunnel.release("Chromium")
         run.tunnel.lease("Firefox")
         assert run.tunnel.view().state is CONNECTED
@@ -252,9 +312,6 @@ async def test_who_comes_next_has_a_link_of_its_own_unless_the_former_is_in_use(
         assert run.tunnel.view().state is CONNECTING
         await run.state(CONNECTED)
         assert len(made.made) == 2 and run.tunnel.view().attempts == 0
-        await works(await run.tunnel.open("127.0.0.1", port))
-        await asyncio.sleep(tunnel_module.IDLE_SECONDS / 10)
-        assert run.tunnel.view().state is CONNECTED and len(made.made) == 2, "who stays is not taken for parting"
 
 
 async def test_a_browser_takes_no_link_that_a_program_has_left(decoy: int) -> None:

@@ -232,8 +232,8 @@ class Helper:
     async def _serve_programs(self, proxy: Proxy, browsers: socket.socket) -> None:
         """The proxy for programs, and one for browsers on a port of its own."""
         programs = bind(LOOPBACK, self._settings.socks_port, what="the proxy", option="--socks-port")
-        self._servers.append(await serve(lambda: proxy.protocol(optimistic=False), programs))
-        self._servers.append(await serve(lambda: proxy.protocol(optimistic=True), browsers))
+        self._servers.append(await serve(lambda: proxy.protocol(is_browser=False), programs))
+        self._servers.append(await serve(lambda: proxy.protocol(is_browser=True), browsers))
 
     async def _serve_public(
         self, group: TaskGroup, can: Capabilities, disguise: Disguise, status_socket: socket.socket

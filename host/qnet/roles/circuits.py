@@ -26,6 +26,8 @@ from qnet.wire.scratch import Scratch
 
 ROTATE_SECONDS = 600.0
 ROTATE_BYTES = 1 << 30
+STILL_SECONDS = 5.0
+"""How long a browser's streams may be silent once a person has disconnected: downloads go on, what is kept ends."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +61,11 @@ class Route:
     wish: Wish
     made_at: float
     used_at: float
-    parting: bool = False
-    """Whether it ends with its last stream, because nobody holds the tunnel any more."""
+    moved_at: float
+    """When it was last seen that its streams had said something, ``carried`` bytes by then."""
+    carried: int = 0
+    lasting: bool = False
+    """Whether a program has used it, for which nobody connects or disconnects."""
 
     def is_fresh(self, now: float) -> bool:
         """Whether new streams may still go here."""
@@ -106,9 +111,10 @@ class Circuits:
         fresh = [route for route in usable if route.is_fresh(now)]
         return next(iter(fresh[::-1] or usable), None)
 
-    def open(self, route: Route, host: str, port: int) -> StreamSocket:
-        """A stream to ``host``:``port``, not opened yet."""
-        route.used_at = asyncio.get_running_loop().time()
+    def open(self, route: Route, host: str, port: int, *, lasting: bool) -> StreamSocket:
+        """A stream to ``host``:``port``, not opened yet; ``lasting``: for a program."""
+        route.used_at = route.moved_at = asyncio.get_running_loop().time()
+        route.lasting = route.lasting or lasting
         return route.circuit.open(host, port)
 
     @property
@@ -150,7 +156,7 @@ class Circuits:
             self._building[link] -= 1
         circuit.finish()
         now = asyncio.get_running_loop().time()
-        route = Route(circuit, path, wish, now, now)
+        route = Route(circuit, path, wish, now, now, now)
         circuit.on_end = lambda: self._ended(route)
         self.routes.insert(0, route)
         return route
@@ -182,17 +188,20 @@ class Circuits:
 
     # --- the end
 
-    def tidy(self, now: float, idle: float, keep: Wish | None) -> None:
+    def tidy(self, now: float, idle: float, keep: Wish | None, left_at: float) -> None:
         """Close what nobody uses. ``idle``: seconds without a stream. ``keep``: a wish that somebody has all the time:
-        two routes that meet it stay, one in use and one to spare.
+        two routes that meet it stay, one in use and one to spare. ``left_at``: since when what is not a program's ends
+        as soon as it stands still; infinity for never.
         """
         kept = 0
         replaced = any(route.wish == keep and route.is_fresh(now) for route in self.routes)
         for route in list(self.routes):
-            if route.circuit.streams:
-                route.used_at = now
-            elif route.parting:
+            if route.circuit.carried != route.carried:
+                route.carried, route.moved_at = route.circuit.carried, now
+            if not route.lasting and now - max(route.moved_at, left_at) >= STILL_SECONDS:
                 self.close(route)
+            elif route.circuit.streams:
+                route.used_at = now
             elif route.wish == keep and kept < 2 and (route.is_fresh(now) or not replaced):
                 kept += 1
             elif not route.is_fresh(now) or now - route.used_at >= idle:
@@ -213,13 +222,9 @@ class Circuits:
         self.routes.remove(route)
         route.circuit.close()
 
-    def close_unused(self, *, parting: bool) -> None:
-        """Take down every circuit without streams, and the links left without any.
-
-        ``parting``: whether the others follow as soon as theirs have ended.
-        """
+    def close_unused(self) -> None:
+        """Take down every circuit without streams, and the links that are left without any."""
         for route in list(self.routes):
-            route.parting = parting
             if not route.circuit.streams:
                 self.close(route)
         self._close_links()

@@ -227,4 +227,4 @@ class Control:
         if self._uploader is session:
             self._uploader, self._uploaded = None, []
         if self._ready.is_set():
-            self._tunnel.release(session)
+            self._tunnel.release(session, lost=True)

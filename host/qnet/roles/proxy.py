@@ -49,13 +49,14 @@ class Proxy:
         self._changes = 0
         self._carried: WeakKeyDictionary[asyncio.Transport, tuple[ProxyRequest, StreamSocket]] = WeakKeyDictionary()
 
-    def protocol(self, *, optimistic: bool) -> asyncio.BaseProtocol:
+    def protocol(self, *, is_browser: bool) -> asyncio.BaseProtocol:
         """The protocol of a new connection.
 
-        ``optimistic``: a browser then sends its TLS hello with the request, which saves a round trip of the whole
-        way; if the exit cannot connect, the browser sees the connection end instead of a proxy's refusal.
+        ``is_browser``: it sends its TLS hello with the request, which saves a round trip of the whole way; if the exit
+        cannot connect, it sees the connection end instead of a proxy's refusal. What it leaves open ends when a person
+        disconnects; a program's connections stay.
         """
-        return _Connection(self, optimistic)
+        return _Connection(self, is_browser)
 
     def accept(self, connection: "_Connection") -> None:
         if len(self._tasks) >= MAX_CONNECTIONS:
@@ -87,12 +88,16 @@ class Proxy:
             return
         try:
             stream = await self._tunnel.open(
-                request.host, request.port, country=verdict.country, hops=verdict.hops or None
+                request.host,
+                request.port,
+                country=verdict.country,
+                hops=verdict.hops or None,
+                lasting=not connection.is_browser,
             )
         except NoTunnelError as error:
             connection.refuse(failure(request, FailureReason.NO_ROUTE if error.unmet else FailureReason.NO_TUNNEL))
             return
-        if connection.optimistic and request.port == TLS_PORT and request.kind != "http":
+        if connection.is_browser and request.port == TLS_PORT and request.kind != "http":
             stream.send_first(done.trailing)
             self._carry(connection, stream, request, asked)
             return
@@ -149,10 +154,10 @@ def unmet(verdict: Verdict, tunnel: Tunnel) -> bool:
 
 
 class _Connection(HandshakeProtocol[ProxyRequest]):
-    def __init__(self, proxy: Proxy, optimistic: bool) -> None:
+    def __init__(self, proxy: Proxy, is_browser: bool) -> None:
         super().__init__(lambda _: ProxyHandshake())
         self._proxy = proxy
-        self.optimistic = optimistic
+        self.is_browser = is_browser
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)

@@ -15,6 +15,7 @@ Most streams take the usual route: as many hops as the settings say, to anywhere
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -114,6 +115,7 @@ class Tunnel:
         self._peer_count = 0
         self._failures: dict[bytes, Failure] = {}
         self._leases: set[Hashable] = set()
+        self._left_at = math.inf
         self._state = State.OFFLINE
         self._since = time.time()
         self._attempts = 0
@@ -137,10 +139,11 @@ class Tunnel:
         """Keep the tunnel up for ``holder``."""
         if not self._leases and self._circuits.routes:
             # What is left of another browser's, or a program's, does not look like this one.
-            self._circuits.close_unused(parting=False)
+            self._circuits.close_unused()
             if not self._circuits.routes:
                 self._rest()
         self._leases.add(holder)
+        self._left_at = math.inf
         self._attempts = 0
         self._rested = None
         self._wake.set()
@@ -149,15 +152,17 @@ class Tunnel:
         if self._state is State.OFFLINE:
             self._enter(State.CONNECTING)
 
-    def release(self, holder: Hashable) -> None:
-        """``holder`` needs it no more."""
+    def release(self, holder: Hashable, *, lost: bool = False) -> None:
+        """``holder`` needs it no more; ``lost``: it only went away, and may come again soon."""
         if holder in self._leases:
             self._leases.discard(holder)
+            if not self._leases and not lost:
+                self._left_at = asyncio.get_running_loop().time()
             if not self._leases and self._next is not None:
                 self._next.cancel()
                 self._next = None
             if not self._wanted():
-                self._circuits.close_unused(parting=True)
+                self._circuits.close_unused()
                 self._wake.set()
                 if not self._circuits.routes:
                     self._rest()
@@ -183,10 +188,13 @@ class Tunnel:
         self._wake.set()
         self._changed()
 
-    async def open(self, host: str, port: int, *, country: str = "", hops: int | None = None) -> StreamSocket:
+    async def open(
+        self, host: str, port: int, *, country: str = "", hops: int | None = None, lasting: bool = True
+    ) -> StreamSocket:
         """A stream to ``host``:``port``, not opened yet; raises ``NoTunnelError``.
 
-        ``country`` and ``hops``: what its route must be, where that matters.
+        ``country`` and ``hops``: what its route must be, where that matters. ``lasting``: whether it is a program's,
+        which stays when a person disconnects the browser.
         """
         wish = Wish(hops or self._usual.hops, country or self._usual.country)
         route = self._circuits.fit(wish, asyncio.get_running_loop().time())
@@ -194,7 +202,7 @@ class Tunnel:
             route = await (self._demand() if wish == self._usual else self._particular(wish))
         elif not route.is_fresh(asyncio.get_running_loop().time()):
             self._wake.set()
-        stream = self._circuits.open(route, host, port)
+        stream = self._circuits.open(route, host, port, lasting=lasting)
         self._routes[stream] = route
         return stream
 
@@ -310,7 +318,8 @@ class Tunnel:
             with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_SECONDS / 12):
                     await self._wake.wait()
-            self._circuits.tidy(loop.time(), IDLE_SECONDS, self._usual if self._leases else None)
+            keep = self._usual if self._leases else None
+            self._circuits.tidy(loop.time(), IDLE_SECONDS, keep, self._left_at)
         if self._rested is not None:
             self._attempts = 0
         elif had and self._state is State.CONNECTED and self._wanted() and not self._has_usual():
@@ -393,7 +402,7 @@ class Tunnel:
             if route is None:
                 continue
             if not self._wanted():
-                self._circuits.close_unused(parting=True)
+                self._circuits.close_unused()
                 return None
             if wish == self._usual:
                 self._last_error = self._rested = None
