@@ -69,6 +69,7 @@ def unread(transport: asyncio.Transport) -> bytes:
     """What the system still holds of a connection that was reset, at most ``UNREAD_LIMIT`` bytes."""
     found = bytearray()
     with suppress(OSError), socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as raw:
+        raw.setblocking(False)  # as the system has it already; Python takes a new object for a blocking one
         while len(found) < UNREAD_LIMIT and (data := raw.recv(UNREAD_LIMIT - len(found))):
             found += data
     return bytes(found)
