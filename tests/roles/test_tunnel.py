@@ -256,15 +256,22 @@ async def test_a_download_goes_on_after_the_last_release_and_what_is_only_kept_e
 
 
 @pytest.mark.usefixtures("quick")
-async def test_a_programs_silent_stream_outlives_a_browsers_lease(decoy: int) -> None:
+@pytest.mark.parametrize(("lasting", "lost"), [(True, False), (False, True)], ids=["a program's", "went away"])
+async def test_a_silent_stream_stays_if_it_is_a_programs_or_the_browser_only_went_away(
+    decoy: int, lasting: bool, lost: bool
+) -> None:
+    """An extension's background that the browser ended is back within half a minute."""
     async with site(echo_all) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
         run.tunnel.lease("browser")
         await run.state(CONNECTED)
-        reader, writer = await attach(await run.tunnel.open("127.0.0.1", port))
-        run.tunnel.release("browser")
+        reader, writer = await attach(await run.tunnel.open("127.0.0.1", port, lasting=lasting))
+        run.tunnel.release("browser", lost=lost)
         await asyncio.sleep(2)
-        writer.write(b"x")
-        assert await reader.readexactly(1) == b"x"
+        for word in (b"x", b"y"):
+            writer.write(word)
+            assert await reader.readexactly(1) == word
+            run.tunnel.lease("browser again")
+        assert len(made.made) == 1
         writer.close()
 
 
@@ -278,22 +285,6 @@ async def test_what_a_browser_asks_for_after_that_is_carried_and_not_kept(decoy:
         assert run.tunnel.view().state is OFFLINE
         await works(await run.tunnel.open("127.0.0.1", port, lasting=False))
         await run.state(OFFLINE, 3)
-
-
-@pytest.mark.usefixtures("quick")
-async def test_a_browser_that_only_went_away_finds_its_streams(decoy: int) -> None:
-    """An extension's background that the browser ended is back within half a minute."""
-    async with site(echo_all) as port, peer(decoy, exit_port=port) as made, running(made.descriptor()) as run:
-        run.tunnel.lease("browser")
-        await run.state(CONNECTED)
-        reader, writer = await attach(await run.tunnel.open("127.0.0.1", port, lasting=False))
-        run.tunnel.release("browser", lost=True)
-        await asyncio.sleep(2)
-        run.tunnel.lease("browser again")
-        writer.write(b"x")
-        assert await reader.readexactly(1) == b"x"
-        assert len(made.made) == 1
-        writer.close()
 
 
 async def test_who_comes_next_has_a_link_of_its_own_unless_the_former_is_in_use(decoy: int) -> None:

@@ -116,6 +116,7 @@ class Tunnel:
         self._failures: dict[bytes, Failure] = {}
         self._leases: set[Hashable] = set()
         self._left_at = math.inf
+        """When the last who held it let go for good; infinity while one does, or may come again."""
         self._state = State.OFFLINE
         self._since = time.time()
         self._attempts = 0
@@ -139,9 +140,7 @@ class Tunnel:
         """Keep the tunnel up for ``holder``."""
         if not self._leases and self._circuits.routes:
             # What is left of another browser's, or a program's, does not look like this one.
-            self._circuits.close_unused()
-            if not self._circuits.routes:
-                self._rest()
+            self._close_unused()
         self._leases.add(holder)
         self._left_at = math.inf
         self._attempts = 0
@@ -162,11 +161,14 @@ class Tunnel:
                 self._next.cancel()
                 self._next = None
             if not self._wanted():
-                self._circuits.close_unused()
+                self._close_unused()
                 self._wake.set()
-                if not self._circuits.routes:
-                    self._rest()
             self._changed()
+
+    def _close_unused(self) -> None:
+        self._circuits.close_unused()
+        if not self._circuits.routes:
+            self._rest()
 
     @property
     def _rests(self) -> bool:
